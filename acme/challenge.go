@@ -1,0 +1,60 @@
+package acme
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"time"
+)
+
+// ChallengeType is a way to prove control of an identifier (RFC 8555 §9.7.8).
+type ChallengeType string
+
+// The registered challenge types that Cairn knows.
+const (
+	HTTP01    ChallengeType = "http-01"     // RFC 8555 §8.3
+	DNS01     ChallengeType = "dns-01"      // RFC 8555 §8.4
+	TLSALPN01 ChallengeType = "tls-alpn-01" // RFC 8737
+)
+
+// Challenge is one way to prove control of an authorization's identifier (RFC 8555 §8).
+// Its status is pending, processing, valid or invalid.
+type Challenge struct {
+	Type      ChallengeType `json:"type"`
+	URL       string        `json:"url"`
+	Status    Status        `json:"status"`
+	Token     string        `json:"token,omitempty"`
+	Validated *time.Time    `json:"validated,omitempty"`
+	Error     *Problem      `json:"error,omitempty"`
+}
+
+// HTTP01Path is the path, up to the token, at which an http-01 challenge is answered (RFC 8555 §8.3).
+const HTTP01Path = "/.well-known/acme-challenge/"
+
+// KeyAuthorization binds a challenge's token to an account's key, given as its
+// JWK thumbprint (RFC 8555 §8.1).
+func KeyAuthorization(token, thumbprint string) string { return token + "." + thumbprint }
+
+// DNS01Value is the TXT record that answers a dns-01 challenge (RFC 8555 §8.4).
+func DNS01Value(keyAuthorization string) string {
+	digest := sha256.Sum256([]byte(keyAuthorization))
+	return base64.RawURLEncoding.EncodeToString(digest[:])
+}
+
+// ValidToken reports whether token has the form that RFC 8555 §8.1 prescribes:
+// base64url without padding. Who puts a token into a path or a page checks it first (§11.3).
+func ValidToken(token string) bool {
+	return len(token) > 0 && len(token) <= 256 && isBase64URL(token)
+}
+
+// isBase64URL reports whether s holds nothing but the characters of RFC 4648 §5.
+func isBase64URL(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,22 @@
+package acme
+
+// Directory tells a client where everything is (RFC 8555 §7.1.1).
+type Directory struct {
+	NewNonce    string `json:"newNonce"`
+	NewAccount  string `json:"newAccount"`
+	NewOrder    string `json:"newOrder"`
+	NewAuthz    string `json:"newAuthz,omitempty"` // absent where pre-authorization is not offered
+	RevokeCert  string `json:"revokeCert"`
+	KeyChange   string `json:"keyChange"`
+	RenewalInfo string `json:"renewalInfo,omitempty"` // RFC 9773 §3
+	Meta        *Meta  `json:"meta,omitempty"`
+}
+
+// Meta describes the service as a whole (RFC 8555 §7.1.1).
+type Meta struct {
+	TermsOfService          string            `json:"termsOfService,omitempty"` // a URL
+	Website                 string            `json:"website,omitempty"`        // a URL
+	CAAIdentities           []string          `json:"caaIdentities,omitempty"`
+	ExternalAccountRequired bool              `json:"externalAccountRequired,omitempty"`
+	Profiles                map[string]string `json:"profiles,omitempty"` // name → description or URL (draft-ietf-acme-profiles §3)
+}

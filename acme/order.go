@@ -1,0 +1,38 @@
+package acme
+
+import "time"
+
+// Order is a client's request for a certificate (RFC 8555 §7.1.3).
+// Its status is pending, ready, processing, valid or invalid.
+type Order struct {
+	Status         Status       `json:"status"`
+	Expires        *time.Time   `json:"expires,omitempty"`
+	Identifiers    []Identifier `json:"identifiers"`
+	Profile        string       `json:"profile,omitempty"` // draft-ietf-acme-profiles §4
+	NotBefore      *time.Time   `json:"notBefore,omitempty"`
+	NotAfter       *time.Time   `json:"notAfter,omitempty"`
+	Error          *Problem     `json:"error,omitempty"`
+	Authorizations []string     `json:"authorizations"`        // URLs
+	Finalize       string       `json:"finalize"`              // a URL
+	Certificate    string       `json:"certificate,omitempty"` // a URL, once the order is valid
+}
+
+// NewOrder is the payload of a newOrder request (RFC 8555 §7.4).
+type NewOrder struct {
+	Identifiers []Identifier `json:"identifiers"`
+	NotBefore   string       `json:"notBefore,omitempty"` // RFC 3339
+	NotAfter    string       `json:"notAfter,omitempty"`  // RFC 3339
+	Profile     string       `json:"profile,omitempty"`   // draft-ietf-acme-profiles §4
+	Replaces    string       `json:"replaces,omitempty"`  // RFC 9773 §5
+}
+
+// Finalize is the payload of a finalize request (RFC 8555 §7.4).
+type Finalize struct {
+	CSR string `json:"csr"` // base64url of the DER, without padding
+}
+
+// Revocation is the payload of a revokeCert request (RFC 8555 §7.6).
+type Revocation struct {
+	Certificate string `json:"certificate"`      // base64url of the DER, without padding
+	Reason      *int   `json:"reason,omitempty"` // RFC 5280 §5.3.1
+}

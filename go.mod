@@ -1,0 +1,3 @@
+module github.com/cairn-ca/cairn
+
+go 1.26
