@@ -1,0 +1,64 @@
+# Cairn. `make` builds, `make help` lists the rest.
+
+GO      ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# Tools and programs that Go can build are kept here, out of the machine's way.
+# The tests find them because this directory leads PATH; without make, do the
+# same: PATH=$PWD/.cache/bin:$PATH go test ./...
+TOOLS := $(CURDIR)/.cache/bin
+export PATH := $(TOOLS):$(PATH)
+
+PEBBLE      := v2.10.1
+STATICCHECK := v0.8.2
+GOVULNCHECK := v1.9.0
+
+.DEFAULT_GOAL := build
+.PHONY: build test race lint vuln demo needs pebble help clean
+
+build: ## bin/cairn and bin/cairnbot: static, reproducible
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
+		-ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/cairn ./cmd/cairnbot
+
+test: needs pebble build lint ## everything; installs what the tests need, as root or through sudo
+	-@$(MAKE) --no-print-directory vuln
+	$(GO) test -timeout 20m ./...
+
+race: needs pebble ## the tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
+
+demo: build ## a CA, a certificate from it and a verified page, in a dozen lines
+	@scripts/demo
+
+# tool,PACKAGE,VERSION: builds a program into TOOLS, once for each version.
+tool = { [ -e $(TOOLS)/$(notdir $(1))@$(2) ] || \
+	{ GOBIN=$(TOOLS) CGO_ENABLED=0 $(GO) install $(1)@$(2) && touch $(TOOLS)/$(notdir $(1))@$(2); }; }
+
+lint: ## gofmt, go vet, and staticcheck where it can be had
+	@files=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./...)) && if [ -n "$$files" ]; then \
+		echo "lint: error: not as gofmt writes it:"; echo "$$files"; exit 1; fi
+	$(GO) vet ./...
+	@if $(call tool,honnef.co/go/tools/cmd/staticcheck,$(STATICCHECK)); then \
+		echo "staticcheck ./..."; staticcheck ./...; \
+	else echo "lint: staticcheck $(STATICCHECK) cannot be had here: left out"; fi
+
+# What is published tomorrow must not break the tests of today: `make test`
+# shows what this finds, and only `make vuln` itself fails.
+vuln: ## known vulnerabilities in what we call, if their database can be reached
+	@if ! curl -sSfo /dev/null --max-time 5 https://vuln.go.dev/index/db.json; then \
+		echo "vuln: the database of vulnerabilities cannot be reached: left out"; \
+	elif ! $(call tool,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK)); then \
+		echo "vuln: govulncheck $(GOVULNCHECK) cannot be had here: left out"; \
+	else echo "govulncheck ./..."; govulncheck ./...; fi
+
+needs:
+	@scripts/test-needs
+
+pebble:
+	@$(call tool,github.com/letsencrypt/pebble/v2/cmd/pebble,$(PEBBLE))
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 9
+
+clean: ## removes what was built
+	rm -rf bin .cache
