@@ -15,6 +15,9 @@ type Order struct {
 	Authorizations []string     `json:"authorizations"`        // URLs
 	Finalize       string       `json:"finalize"`              // a URL
 	Certificate    string       `json:"certificate,omitempty"` // a URL, once the order is valid
+
+	// URL is where the order is. It is not part of the object: a Client takes it from the Location header.
+	URL string `json:"-"`
 }
 
 // NewOrder is the payload of a newOrder request (RFC 8555 §7.4).

@@ -1,0 +1,179 @@
+package acme
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// ClientConfig says whom a Client talks to, and as whom.
+type ClientConfig struct {
+	Directory  string        // the URL of the directory; https
+	Key        crypto.Signer // the account's key
+	AccountURL string        // "" until Register has been called
+	// HTTP makes the requests; its TLS configuration decides which servers are
+	// believed. How it treats redirects is replaced. Nil is a client with a timeout.
+	HTTP      *http.Client
+	UserAgent string // RFC 8555 §6.1 asks for a name and a version
+}
+
+// Client speaks ACME for one account of one server: nonces, signatures,
+// POST-as-GET and polling. It decides nothing. It may be used concurrently.
+//
+// An answer that is an error of the server is returned as a *Problem, possibly wrapped.
+type Client struct {
+	config ClientConfig
+	key    *Key
+	http   *http.Client
+	nonces nonces
+
+	mu        sync.Mutex
+	directory *Directory // nil until fetched
+	account   string     // the account's URL, or ""
+}
+
+// requestTimeout bounds one exchange where the caller's http.Client does not.
+const requestTimeout = 45 * time.Second
+
+// NewClient checks c and makes a Client of it. It does not use the network.
+func NewClient(c ClientConfig) (*Client, error) {
+	if err := checkURL(c.Directory); err != nil {
+		return nil, fmt.Errorf("the directory's address: %w", err)
+	}
+	if c.Key == nil {
+		return nil, errors.New("an ACME client needs an account key")
+	}
+	key, err := NewKey(c.Key.Public())
+	if err != nil {
+		return nil, fmt.Errorf("the account's key: %w", err)
+	}
+	httpClient := http.Client{Timeout: requestTimeout}
+	if c.HTTP != nil {
+		httpClient = *c.HTTP
+	}
+	httpClient.CheckRedirect = checkRedirect
+	return &Client{config: c, key: key, http: &httpClient, account: c.AccountURL}, nil
+}
+
+// checkURL refuses what RFC 8555 §6.1 does not allow an ACME resource to be.
+func checkURL(address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return err
+	case u.Scheme != "https":
+		return fmt.Errorf("%q is not an https URL (RFC 8555 §6.1)", address)
+	case u.Host == "":
+		return fmt.Errorf("%q has no host", address)
+	}
+	return nil
+}
+
+// maxRedirects is enough for a directory that has moved.
+const maxRedirects = 3
+
+// checkRedirect follows redirects of a GET only: a POST is signed for one URL (RFC 8555 §6.4).
+func checkRedirect(next *http.Request, via []*http.Request) error {
+	if via[0].Method != http.MethodGet {
+		return http.ErrUseLastResponse
+	}
+	if len(via) > maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	return checkURL(next.URL.String())
+}
+
+// Directory returns the server's directory (RFC 8555 §7.1.1). It is fetched once.
+func (c *Client) Directory(ctx context.Context) (*Directory, error) {
+	c.mu.Lock()
+	known := c.directory
+	c.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	directory := new(Directory)
+	if err := c.retry(ctx, func() error { return c.get(ctx, c.config.Directory, directory) }); err != nil {
+		return nil, fmt.Errorf("reading the directory: %w", err)
+	}
+	for name, address := range map[string]string{
+		"newNonce":   directory.NewNonce,
+		"newAccount": directory.NewAccount,
+		"newOrder":   directory.NewOrder,
+	} {
+		if err := checkURL(address); err != nil {
+			return nil, fmt.Errorf("%s is not the directory of an ACME server: %s: %w", c.config.Directory, name, err)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.directory = directory
+	return directory, nil
+}
+
+// AccountURL is the account's URL: its name in requests (RFC 8555 §6.2); "" if it is not known yet.
+func (c *Client) AccountURL() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.account
+}
+
+// KeyAuthorization is what proves that this account answers the challenge with the given token (RFC 8555 §8.1).
+func (c *Client) KeyAuthorization(token string) string {
+	return KeyAuthorization(token, c.key.Thumbprint())
+}
+
+// Register makes an account, or finds the one that the key already has (RFC 8555
+// §7.3, §7.3.1), and from then on uses it. With OnlyReturnExisting an unknown key
+// is a Problem of type accountDoesNotExist.
+func (c *Client) Register(ctx context.Context, request NewAccount) (*Account, error) {
+	directory, err := c.Directory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	account := new(Account)
+	answer, err := c.call(ctx, signed{url: directory.NewAccount, embedKey: true, payload: request}, account)
+	if err != nil {
+		return nil, fmt.Errorf("registering an account: %w", err)
+	}
+	if err := checkURL(answer.location()); err != nil {
+		return nil, fmt.Errorf("registering an account: the answer's Location: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.account = answer.location()
+	return account, nil
+}
+
+// Account reads the account as the server has it (RFC 8555 §7.3).
+func (c *Client) Account(ctx context.Context) (*Account, error) {
+	account := new(Account)
+	if err := c.read(ctx, c.AccountURL(), account); err != nil {
+		return nil, fmt.Errorf("reading the account: %w", err)
+	}
+	return account, nil
+}
+
+// Deactivate ends the account for good (RFC 8555 §7.3.6).
+func (c *Client) Deactivate(ctx context.Context) error {
+	request := signed{url: c.AccountURL(), payload: Deactivation{Status: StatusDeactivated}}
+	if _, err := c.call(ctx, request, new(Account)); err != nil {
+		return fmt.Errorf("deactivating the account: %w", err)
+	}
+	return nil
+}
+
+// Post sends payload, encoded as JSON, in a request signed by the account; a nil
+// payload makes a POST-as-GET (RFC 8555 §6.3). The answer is decoded into result
+// unless that is nil. It is for resources that have no method of their own.
+func (c *Client) Post(ctx context.Context, url string, payload, result any) (http.Header, error) {
+	answer, err := c.call(ctx, signed{url: url, payload: payload}, result)
+	if err != nil {
+		return nil, err
+	}
+	return answer.header, nil
+}

@@ -1,0 +1,89 @@
+package acme
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	pollFirst   = 250 * time.Millisecond // before the second look; a local CA is done by then
+	pollLongest = 10 * time.Second       // the backoff's ceiling where the server names no time
+	pollFloor   = 100 * time.Millisecond // for servers that say "Retry-After: 0"
+	pollLimit   = 30 * time.Minute       // after that nobody is waiting any more
+)
+
+// WaitAuthorization looks at the authorization at url until its status is final
+// and returns it then, valid or not (RFC 8555 §7.5.1). The context bounds the wait.
+func (c *Client) WaitAuthorization(ctx context.Context, url string) (*Authorization, error) {
+	authorization := new(Authorization)
+	err := c.poll(ctx, url, func(a *answer) (bool, error) {
+		*authorization = Authorization{}
+		err := a.decode(authorization)
+		authorization.clean()
+		return authorization.Status != StatusPending && authorization.Status != StatusProcessing, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("waiting for an authorization: %w", err)
+	}
+	return authorization, nil
+}
+
+// WaitOrder looks at an order until its status is want, valid or invalid, and returns
+// it then (RFC 8555 §7.1.6, §7.4). The context bounds the wait.
+func (c *Client) WaitOrder(ctx context.Context, order *Order, want Status) (*Order, error) {
+	updated := new(Order)
+	err := c.poll(ctx, order.URL, func(a *answer) (bool, error) {
+		*updated = Order{URL: order.URL}
+		if err := a.decode(updated); err != nil {
+			return false, err
+		}
+		done := updated.Status == want || updated.Status == StatusValid || updated.Status == StatusInvalid
+		return done, order.unchanged(updated)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("waiting for the order to become %s: %w", want, err)
+	}
+	return updated, nil
+}
+
+// poll fetches url until look is content with it. It waits as long as the server
+// asks, and otherwise twice as long each time. Passing errors are looked past.
+func (c *Client) poll(ctx context.Context, url string, look func(*answer) (done bool, err error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, pollLimit, fmt.Errorf("the server was not done after %s", pollLimit))
+	defer cancel()
+	backoff := pollFirst
+	for {
+		answer, err := c.post(ctx, signed{url: url})
+		switch {
+		case err == nil:
+			if done, err := look(answer); done || err != nil {
+				return err
+			}
+		case ctx.Err() != nil:
+			return waitError(ctx, err)
+		case !passing(err):
+			return err
+		}
+		wait := backoff
+		if answer != nil && answer.header.Get("Retry-After") != "" {
+			wait = max(answer.retryAfter(), pollFloor)
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+			return errors.Join(fmt.Errorf("the next look is in %s, and there is less time left", wait.Round(time.Second)), err)
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		backoff = min(2*backoff, pollLongest)
+	}
+}
+
+// waitError prefers the reason for which a wait was ended to the symptom.
+func waitError(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w (%v)", cause, err)
+	}
+	return err
+}
