@@ -1,0 +1,135 @@
+package rules
+
+import (
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+// Authz is an authorization: an account's right to an identifier, or the way to it (RFC 8555 §7.1.4).
+type Authz struct {
+	ID         string
+	Account    string
+	Identifier acme.Identifier // without the wildcard label
+	Wildcard   bool
+	Status     acme.Status // pending, valid, invalid, deactivated or revoked; expiry is derived
+	Expires    time.Time
+	ValidFor   time.Duration // how long the authorization lasts once control is proven
+	Challenges []Challenge
+	Lease      Lease
+}
+
+// Challenge is one way to prove control of an Authz's identifier (RFC 8555 §8).
+type Challenge struct {
+	Type   acme.ChallengeType `json:"type"`
+	Token  string             `json:"token"`
+	Status acme.Status        `json:"status"` // pending, processing, valid or invalid
+	// KeyAuthorization is made when the client responds, with the key that the account has then (RFC 8555 §8.3).
+	KeyAuthorization string        `json:"keyAuthorization,omitempty"`
+	Validated        *time.Time    `json:"validated,omitempty"`
+	Error            *acme.Problem `json:"error,omitempty"`
+}
+
+// newAuthz makes a pending authorization for id, which the policy accepts.
+func newAuthz(account string, id acme.Identifier, profile Profile, now time.Time) Authz {
+	base, wildcard := id.Base()
+	a := Authz{
+		ID: NewID(now), Account: account, Identifier: base, Wildcard: wildcard,
+		Status: acme.StatusPending, Expires: now.Add(profile.PendingLifetime), ValidFor: profile.AuthzLifetime,
+	}
+	for _, kind := range challengesFor(id) {
+		a.Challenges = append(a.Challenges, Challenge{Type: kind, Token: newToken(), Status: acme.StatusPending})
+	}
+	return a
+}
+
+// challengesFor lists the ways to prove control of id. A wildcard needs a DNS
+// challenge (RFC 8555 §7.1.3, BR §3.2.2.4.19), of which there is none yet.
+func challengesFor(id acme.Identifier) []acme.ChallengeType {
+	if _, wildcard := id.Base(); wildcard {
+		return nil
+	}
+	return []acme.ChallengeType{acme.HTTP01}
+}
+
+// StatusAt is the status that a client sees at a moment: expiry needs nobody to note it.
+func (a Authz) StatusAt(now time.Time) acme.Status {
+	if (a.Status == acme.StatusPending || a.Status == acme.StatusValid) && !now.Before(a.Expires) {
+		return acme.StatusExpired
+	}
+	return a.Status
+}
+
+// Challenge finds the challenge of a type, or nil.
+func (a Authz) Challenge(kind acme.ChallengeType) *Challenge {
+	for i := range a.Challenges {
+		if a.Challenges[i].Type == kind {
+			return &a.Challenges[i]
+		}
+	}
+	return nil
+}
+
+// Attempted is the challenge that the client has responded to, or nil.
+func (a Authz) Attempted() *Challenge {
+	for i := range a.Challenges {
+		if a.Challenges[i].Status != acme.StatusPending {
+			return &a.Challenges[i]
+		}
+	}
+	return nil
+}
+
+// Attempt decides on a response to a challenge (RFC 8555 §7.5.1). The first one
+// starts the validation under lease; one that comes later changes nothing.
+func (a Authz) Attempt(kind acme.ChallengeType, key *acme.Key, lease Lease, now time.Time) (Authz, *acme.Problem) {
+	switch status := a.StatusAt(now); {
+	case status == acme.StatusExpired || status == acme.StatusDeactivated || status == acme.StatusRevoked:
+		return a, acme.Problemf(acme.TypeMalformed, "the authorization is %s: place a new order", status)
+	case status != acme.StatusPending || a.Attempted() != nil:
+		return a, nil // under way or final
+	}
+	a.Challenges = append([]Challenge(nil), a.Challenges...)
+	challenge := a.Challenge(kind)
+	challenge.Status = acme.StatusProcessing
+	challenge.KeyAuthorization = acme.KeyAuthorization(challenge.Token, key.Thumbprint())
+	a.Lease = lease
+	return a, nil
+}
+
+// Settle records the outcome of a validation: control is proven, or a problem says why
+// not. One failed challenge fails the authorization (RFC 8555 §7.1.6).
+func (a Authz) Settle(problem *acme.Problem, now time.Time) Authz {
+	attempted := a.Attempted()
+	if a.Status != acme.StatusPending || attempted == nil || attempted.Status != acme.StatusProcessing {
+		a.Lease = Lease{}
+		return a // deactivated meanwhile, or settled
+	}
+	settled := *attempted
+	if problem == nil {
+		settled.Status, settled.Validated = acme.StatusValid, &now
+		a.Status, a.Expires = acme.StatusValid, now.Add(a.ValidFor)
+	} else {
+		settled.Status, settled.Error = acme.StatusInvalid, problem
+		a.Status = acme.StatusInvalid
+	}
+	a.Challenges = append([]Challenge(nil), a.Challenges...)
+	*a.Attempted() = settled
+	a.Lease = Lease{}
+	return a
+}
+
+// Update decides on a request to the authorization's URL: a client can give it up
+// while it is pending or valid (RFC 8555 §7.5.2).
+func (a Authz) Update(req acme.Deactivation, now time.Time) (Authz, *acme.Problem) {
+	if req.Status != acme.StatusDeactivated {
+		return a, acme.Problemf(acme.TypeMalformed, `"status" can only be set to "deactivated" (RFC 8555 §7.5.2)`)
+	}
+	switch status := a.StatusAt(now); status {
+	case acme.StatusPending, acme.StatusValid, acme.StatusDeactivated:
+		a.Status, a.Lease = acme.StatusDeactivated, Lease{}
+		return a, nil
+	default:
+		return a, acme.Problemf(acme.TypeMalformed, "the authorization is %s and cannot be deactivated", status)
+	}
+}

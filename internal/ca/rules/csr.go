@@ -1,0 +1,100 @@
+package rules
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/x509"
+	"slices"
+	"strings"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+// CSR is a certificate signing request whose form, key and signature have been
+// checked (RFC 8555 §7.4). Of a CSR, only the names and the key count.
+type CSR struct {
+	DER         []byte
+	PublicKey   crypto.PublicKey
+	Identifiers []acme.Identifier // of the subject's CN and the SAN, in normal form, sorted
+}
+
+// ParseCSR reads and checks a CSR in DER.
+func ParseCSR(der []byte) (CSR, *acme.Problem) {
+	bad := func(format string, args ...any) (CSR, *acme.Problem) {
+		return CSR{}, acme.Problemf(acme.TypeBadCSR, format, args...)
+	}
+	if bytes.HasPrefix(der, []byte("-----BEGIN")) {
+		return bad("the CSR is PEM: send the DER, base64url-encoded (RFC 8555 §7.4)")
+	}
+	request, err := x509.ParseCertificateRequest(der)
+	if err != nil {
+		return bad("the CSR is not a PKCS #10 request in DER")
+	}
+	if why := weakness(request.PublicKey); why != "" {
+		return bad("the key of the CSR %s", why)
+	}
+	switch request.SignatureAlgorithm {
+	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.MD5WithRSA, x509.MD2WithRSA, x509.DSAWithSHA1:
+		return bad("the CSR is signed with %s: use SHA-256 or better", request.SignatureAlgorithm)
+	}
+	if err := request.CheckSignature(); err != nil {
+		return bad("the signature of the CSR does not verify")
+	}
+	if len(request.EmailAddresses) > 0 || len(request.URIs) > 0 {
+		return bad("the CSR asks for e-mail addresses or URIs: leave them out")
+	}
+	csr := CSR{DER: der, PublicKey: request.PublicKey}
+	names := make([]acme.Identifier, 0, len(request.DNSNames)+len(request.IPAddresses)+1)
+	for _, name := range request.DNSNames {
+		names = append(names, acme.Identifier{Type: acme.DNS, Value: name})
+	}
+	for _, ip := range request.IPAddresses {
+		names = append(names, acme.Identifier{Type: acme.IP, Value: ip.String()})
+	}
+	if cn := request.Subject.CommonName; cn != "" {
+		names = append(names, acme.IdentifierFor(cn))
+	}
+	for _, name := range names {
+		normal, problem := name.Normalize()
+		if problem != nil {
+			return bad("a name in the CSR cannot be in a certificate: %s", problem.Detail)
+		}
+		csr.Identifiers = append(csr.Identifiers, normal)
+	}
+	csr.Identifiers = sorted(csr.Identifiers)
+	return csr, nil
+}
+
+// matches checks that the CSR asks for exactly what the order is for (RFC 8555 §7.4).
+func (c CSR) matches(ordered []acme.Identifier) *acme.Problem {
+	want := sorted(ordered)
+	if slices.Equal(c.Identifiers, want) {
+		return nil
+	}
+	return acme.Problemf(acme.TypeBadCSR, "the CSR is for %s, but the order is for %s: they must be the same",
+		list(c.Identifiers), list(want))
+}
+
+// sorted returns ids in one fixed order, each once.
+func sorted(ids []acme.Identifier) []acme.Identifier {
+	ids = slices.Clone(ids)
+	slices.SortFunc(ids, func(a, b acme.Identifier) int {
+		return strings.Compare(string(a.Type)+a.Value, string(b.Type)+b.Value)
+	})
+	return slices.Compact(ids)
+}
+
+// list names at most ten identifiers for a person.
+func list(ids []acme.Identifier) string {
+	if len(ids) == 0 {
+		return "no name at all"
+	}
+	var names []string
+	for _, id := range ids[:min(len(ids), 10)] {
+		names = append(names, id.Value)
+	}
+	if len(ids) > 10 {
+		names = append(names, "…")
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,103 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/idna"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+// Policy is what the operator decided: for which names, on which terms, in which shapes.
+type Policy struct {
+	Names          acme.Subtrees // for which certificates are issued
+	TermsOfService string        // a URL, or "" for none
+	Profiles       []Profile     // the first one is the default
+}
+
+// Profile is a kind of certificate that a client can ask for (draft-ietf-acme-profiles).
+type Profile struct {
+	Name            string
+	Description     string
+	MaxNames        int
+	OrderLifetime   time.Duration
+	PendingLifetime time.Duration // of a pending authorization
+	AuthzLifetime   time.Duration // of a valid one
+}
+
+// Classic is the default profile, with the lifetimes of Let's Encrypt's profile of that name.
+func Classic() Profile {
+	return Profile{
+		Name:            "classic",
+		Description:     "90 days, for servers (TLS server authentication)",
+		MaxNames:        100,
+		OrderLifetime:   7 * 24 * time.Hour,
+		PendingLifetime: 7 * 24 * time.Hour,
+		AuthzLifetime:   30 * 24 * time.Hour,
+	}
+}
+
+// profile finds the profile that a client names, or the default for "".
+func (p Policy) profile(name string) (Profile, *acme.Problem) {
+	for _, profile := range p.Profiles {
+		if name == "" || name == profile.Name {
+			return profile, nil
+		}
+	}
+	return Profile{}, acme.Problemf(acme.TypeInvalidProfile, "profile %.64q is not offered: choose one of those in the directory's meta", name)
+}
+
+// acceptAll normalizes the identifiers of an order, drops duplicates and refuses those
+// that the policy does not allow, each with a subproblem of its own.
+func (p Policy) acceptAll(asked []acme.Identifier, profile Profile) ([]acme.Identifier, *acme.Problem) {
+	if len(asked) == 0 {
+		return nil, acme.Problemf(acme.TypeMalformed, `"identifiers" is empty: name at least one`)
+	}
+	if len(asked) > profile.MaxNames {
+		return nil, acme.Problemf(acme.TypeMalformed, `"identifiers" has %d entries: profile %s allows %d`, len(asked), profile.Name, profile.MaxNames)
+	}
+	var accepted []acme.Identifier
+	var refused []*acme.Problem
+	for _, id := range asked {
+		normal, problem := id.Normalize()
+		if problem == nil {
+			problem = p.refusal(normal)
+		}
+		switch {
+		case problem != nil:
+			refused = append(refused, problem.About(id))
+		case !slices.Contains(accepted, normal):
+			accepted = append(accepted, normal)
+		}
+	}
+	if len(refused) > 0 {
+		return nil, together(refused, "some identifiers cannot be in a certificate: leave them out")
+	}
+	return accepted, nil
+}
+
+// refusal says why the policy does not allow id, which is in normal form; nil if it does.
+func (p Policy) refusal(id acme.Identifier) *acme.Problem {
+	if id.Type == acme.DNS {
+		base, _ := id.Base()
+		if strings.Contains(base.Value, "xn--") {
+			// RFC 5890 §2.3.2.1: an A-label is one that decodes, and encodes to itself again.
+			unicode, err := idna.Lookup.ToUnicode(base.Value)
+			ascii, err2 := idna.Lookup.ToASCII(unicode)
+			if err != nil || err2 != nil || ascii != base.Value {
+				return acme.Problemf(acme.TypeMalformed, "a label that begins with xn-- is not a valid A-label (RFC 5890 §2.3.2.1)")
+			}
+		}
+	}
+	if !p.Names.Contains(id) {
+		return acme.Problemf(acme.TypeRejectedIdentifier,
+			"this CA does not issue for %s: it is limited to %s", id.Value, strings.Join(p.Names.Strings(), ", "))
+	}
+	if len(challengesFor(id)) == 0 {
+		return acme.Problemf(acme.TypeRejectedIdentifier,
+			"a wildcard needs a challenge over DNS, which this CA does not offer: name each host")
+	}
+	return nil
+}
