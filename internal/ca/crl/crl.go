@@ -1,0 +1,170 @@
+// Package crl publishes which certificates are revoked: it decides when a new
+// list is due, numbers it, has it signed and keeps the newest at hand.
+//
+// There is one list for each issuer. A list goes out only after it is stored,
+// and its number is above that of every list stored before (RFC 5280 §5.2.3), so
+// a crash at any point costs a number at most.
+package crl
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"sync"
+	"time"
+
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/sign"
+	"github.com/cairn-ca/cairn/internal/ca/store"
+)
+
+// Signer signs lists. The bytes it returns have been linted.
+type Signer interface {
+	CRL(ctx context.Context, r sign.CRLRequest) ([]byte, error)
+}
+
+// Config says what a Publisher publishes. DB, Signer, Issuers and Log are required.
+type Config struct {
+	DB      *store.DB
+	Signer  Signer
+	Issuers []string // IDs, those that no longer issue included
+	Log     *slog.Logger
+
+	Check    time.Duration // how often new revocations are looked for; 0 means 5 s
+	Refresh  time.Duration // the age at which a list is renewed though nothing changed; 0 means 24 h
+	Validity time.Duration // from thisUpdate to nextUpdate; 0 means 7 days (BR §7.2: at most 10)
+}
+
+// Publisher keeps the lists of some issuers fresh. It is safe for concurrent use.
+type Publisher struct {
+	Config
+
+	mu      sync.RWMutex
+	current map[string][]byte // DER by issuer
+}
+
+// New makes a publisher with no list at hand; Update gets them.
+func New(c Config) *Publisher {
+	setDefault(&c.Check, 5*time.Second)
+	setDefault(&c.Refresh, 24*time.Hour)
+	setDefault(&c.Validity, 7*24*time.Hour)
+	return &Publisher{Config: c, current: make(map[string][]byte)}
+}
+
+func setDefault(value *time.Duration, standard time.Duration) {
+	if *value == 0 {
+		*value = standard
+	}
+}
+
+// Run keeps the lists fresh until ctx ends.
+func (p *Publisher) Run(ctx context.Context) {
+	tick := time.NewTicker(p.Check)
+	defer tick.Stop()
+	for {
+		if err := p.Update(ctx); err != nil && ctx.Err() == nil {
+			p.Log.Error("publishing CRLs failed", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// DER is the newest list of an issuer, or nil if there is none yet.
+func (p *Publisher) DER(issuer string) []byte {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.current[issuer]
+}
+
+// Update makes a new list for each issuer whose list is stale. One issuer's
+// failure does not keep the others from theirs.
+func (p *Publisher) Update(ctx context.Context) error {
+	var failed error
+	for _, issuer := range p.Issuers {
+		if err := p.update(ctx, issuer); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("CRL of issuer %s: %w", issuer, err))
+		}
+	}
+	return failed
+}
+
+// update makes a new list for issuer if there is reason to, and has the newest at hand.
+func (p *Publisher) update(ctx context.Context, issuer string) error {
+	var last store.CRL
+	var next sign.CRLRequest
+	var due bool
+	if err := p.DB.View(ctx, func(tx *store.Tx) error {
+		var err error
+		if last, due, err = p.due(tx, issuer); err != nil || !due {
+			return err
+		}
+		revoked, err := tx.Revoked(issuer, tx.Now)
+		if err != nil {
+			return fmt.Errorf("listing revocations: %w", err)
+		}
+		next, err = p.request(issuer, last, revoked, tx.Now)
+		return err
+	}); err != nil {
+		return err
+	}
+	if due {
+		der, err := p.Signer.CRL(ctx, next)
+		if err != nil {
+			return fmt.Errorf("signing: %w", err)
+		}
+		last = store.CRL{Issuer: issuer, Number: last.Number + 1, ThisUpdate: next.ThisUpdate, NextUpdate: next.NextUpdate, DER: der}
+		// A crash before this line leaves a signed list that nobody has seen, and its number to be used again.
+		if err := p.DB.Update(ctx, func(tx *store.Tx) error { return tx.SaveCRL(last) }); err != nil {
+			return fmt.Errorf("storing number %d: %w", last.Number, err)
+		}
+		p.Log.Info("crl published", "issuer", issuer, "number", last.Number, "entries", len(next.Entries))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.current[issuer] = last.DER
+	return nil
+}
+
+// due finds the newest list of issuer and whether it is time for another.
+func (p *Publisher) due(tx *store.Tx, issuer string) (store.CRL, bool, error) {
+	last, err := tx.CRL(issuer)
+	if errors.Is(err, store.ErrNotFound) {
+		return last, true, nil
+	}
+	if err != nil {
+		return last, false, fmt.Errorf("finding the newest list: %w", err)
+	}
+	if !tx.Now.Before(last.ThisUpdate.Add(p.Refresh)) {
+		return last, true, nil
+	}
+	changed, err := tx.RevokedSince(issuer, last.ThisUpdate)
+	return last, changed, err
+}
+
+// request makes the list that follows last.
+func (p *Publisher) request(issuer string, last store.CRL, revoked []rules.Certificate, now time.Time) (sign.CRLRequest, error) {
+	r := sign.CRLRequest{
+		Issuer:     issuer,
+		Number:     big.NewInt(last.Number + 1),
+		ThisUpdate: now,
+		NextUpdate: now.Add(p.Validity),
+		Entries:    make([]x509.RevocationListEntry, 0, len(revoked)),
+	}
+	for _, c := range revoked {
+		serial, ok := new(big.Int).SetString(c.Serial, 16)
+		if !ok {
+			return r, fmt.Errorf("serial %q in the store is not hexadecimal", c.Serial)
+		}
+		r.Entries = append(r.Entries, x509.RevocationListEntry{
+			SerialNumber: serial, RevocationTime: c.Revoked, ReasonCode: c.Reason,
+		})
+	}
+	return r, nil
+}

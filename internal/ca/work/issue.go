@@ -1,0 +1,70 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/sign"
+	"github.com/cairn-ca/cairn/internal/ca/store"
+)
+
+// issue turns a finalized order into a certificate: steps 3 to 6 of docs/issuance.md.
+// It may be called any number of times for the same order, on any machine: the
+// signer's journal makes one certificate of it.
+func (w *Worker) issue(ctx context.Context, o rules.Order) error {
+	csr, problem := rules.ParseCSR(o.CSR)
+	if problem != nil {
+		return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
+	}
+	certificate, err := w.Signer.Certificate(ctx, sign.Request{
+		Order:       o.ID,
+		Profile:     o.Profile,
+		Identifiers: o.Identifiers,
+		PublicKey:   csr.PublicKey,
+	})
+	switch {
+	case errors.Is(err, sign.ErrRefused):
+		w.Log.Error("certificate refused by the signer", "order", o.ID, "account", o.Account, "error", err)
+		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeServerInternal,
+			"a certificate for this order would break this CA's own rules: its operator finds the reason in the log under order %s", o.ID)))
+	case err != nil && w.life.Err() != nil:
+		return err // handed back by Stop
+	case err != nil:
+		return w.putOffOrder(o, fmt.Errorf("signing for order %s: %w", o.ID, err))
+	}
+	// A crash here leaves the certificate in the journal and the order processing:
+	// the next worker gets the same certificate and comes to the same place.
+	if err := w.end(ctx, o, o.Issued(certificate.Serial)); err != nil {
+		return err
+	}
+	w.Log.Info("certificate issued", "order", o.ID, "account", o.Account, "serial", certificate.Serial,
+		"profile", o.Profile, "names", len(o.Identifiers))
+	return nil
+}
+
+// end saves the end of o, unless its lease was lost.
+func (w *Worker) end(ctx context.Context, before, after rules.Order) error {
+	// The outcome is known: it is saved even if the deadline of the work has come.
+	return w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		if err := tx.UpdateOrder(before, after); err != nil {
+			return fmt.Errorf("ending order %s: %w", before.ID, err)
+		}
+		return nil
+	})
+}
+
+// putOffOrder makes o due again after a pause, since cause is no fault of the client's.
+func (w *Worker) putOffOrder(o rules.Order, cause error) error {
+	err := w.DB.Update(context.Background(), func(tx *store.Tx) error {
+		later := o
+		later.Lease = rules.Lease{Due: tx.Now.Add(w.Pause)}
+		return tx.UpdateOrder(o, later)
+	})
+	if err != nil {
+		return fmt.Errorf("%w; putting it off: %w", cause, err)
+	}
+	return cause
+}

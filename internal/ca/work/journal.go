@@ -1,0 +1,89 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/sign"
+	"github.com/cairn-ca/cairn/internal/ca/store"
+)
+
+// Journal is the signer's journal in the store: an entry of it is the row of the certificate.
+type Journal struct{ DB *store.DB }
+
+var _ sign.Journal = Journal{}
+
+// Lookup finds what was reserved or issued for an order; see sign.Journal.
+func (j Journal) Lookup(ctx context.Context, order string) (entry sign.Entry, found bool, err error) {
+	err = j.DB.View(ctx, func(tx *store.Tx) error {
+		c, err := tx.CertificateOf(order)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		entry, found = entryOf(c), err == nil
+		return err
+	})
+	return entry, found, err
+}
+
+// Reserve records the intent to sign, and gives up the serial replaces if it is not ""; see sign.Journal.
+func (j Journal) Reserve(ctx context.Context, e sign.Entry, replaces string) error {
+	return conflict(j.DB.Update(ctx, func(tx *store.Tx) error {
+		if replaces != "" {
+			old, err := tx.Certificate(replaces)
+			if err != nil {
+				return fmt.Errorf("finding the reservation of serial %s: %w", replaces, err)
+			}
+			if old.State != rules.Reserved || old.Order != e.Order {
+				return store.ErrConflict
+			}
+			if err := tx.UpdateCertificate(old, old.Abandon(tx.Now)); err != nil {
+				return err
+			}
+		}
+		account := ""
+		switch order, err := tx.Order(e.Order); {
+		case err == nil:
+			account = order.Account
+		case !errors.Is(err, store.ErrNotFound): // the CA's own certificates have no order
+			return err
+		}
+		return tx.InsertCertificate(rules.Certificate{
+			Serial: e.Serial, Issuer: e.Issuer, Order: e.Order, Account: account, Profile: e.Profile,
+			State: rules.Reserved, Digest: e.Digest, NotBefore: e.NotBefore, NotAfter: e.NotAfter, Created: tx.Now,
+		})
+	}))
+}
+
+// Settle records the signed certificate; see sign.Journal.
+func (j Journal) Settle(ctx context.Context, e sign.Entry) error {
+	return conflict(j.DB.Update(ctx, func(tx *store.Tx) error {
+		reserved, err := tx.Certificate(e.Serial)
+		if err != nil {
+			return fmt.Errorf("finding the reservation of serial %s: %w", e.Serial, err)
+		}
+		if reserved.State != rules.Reserved || reserved.Order != e.Order {
+			return store.ErrConflict
+		}
+		settled := reserved
+		settled.State, settled.DER = rules.Issued, e.DER
+		return tx.UpdateCertificate(reserved, settled)
+	}))
+}
+
+func entryOf(c rules.Certificate) sign.Entry {
+	return sign.Entry{
+		Order: c.Order, Serial: c.Serial, Issuer: c.Issuer, Profile: c.Profile,
+		NotBefore: c.NotBefore, NotAfter: c.NotAfter, Digest: c.Digest, DER: c.DER,
+	}
+}
+
+// conflict says in the signer's words that somebody else was faster.
+func conflict(err error) error {
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrExists) {
+		return fmt.Errorf("%w: %w", sign.ErrConflict, err)
+	}
+	return err
+}
