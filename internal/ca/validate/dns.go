@@ -1,0 +1,229 @@
+package validate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+const (
+	maxRounds  = 2  // how often the list of servers is gone through
+	maxAliases = 10 // CNAMEs followed for one name
+	maxRecords = 16 // addresses taken from one answer
+)
+
+// outcome is what the servers said about one name and one type.
+type outcome struct {
+	addrs     []Address
+	questions []Question
+	failure   string // in words, where addrs is empty
+	// nothing is set where the name exists without such an address, so that
+	// another failure tells more.
+	nothing bool
+}
+
+// askServers asks for IPv6 and IPv4 addresses at once. Either is enough.
+func (r *Resolver) askServers(ctx context.Context, servers []string, lookup *Lookup) *acme.Problem {
+	sixes := make(chan outcome, 1)
+	go func() { sixes <- r.resolve(ctx, servers, question{lookup.Name, dns.TypeAAAA}) }()
+	four := r.resolve(ctx, servers, question{lookup.Name, dns.TypeA})
+	six := <-sixes
+	lookup.Questions = append(six.questions, four.questions...)
+	lookup.Addresses = append(six.addrs, four.addrs...)
+	switch {
+	case len(lookup.Addresses) > 0:
+		return nil
+	case six.nothing && four.nothing:
+		return cannotResolve(lookup.Name, "the name has neither an A nor an AAAA record at "+lastServer(lookup.Questions))
+	case four.nothing:
+		return cannotResolve(lookup.Name, six.failure)
+	default:
+		return cannotResolve(lookup.Name, four.failure)
+	}
+}
+
+func lastServer(questions []Question) string {
+	if len(questions) == 0 {
+		return "the DNS servers"
+	}
+	return serverName(questions[len(questions)-1].Server)
+}
+
+// question is one question to the DNS.
+type question struct {
+	name  string
+	qtype uint16
+}
+
+func (q question) String() string { return dns.TypeToString[q.qtype] + " of " + q.name }
+
+// resolve follows aliases from q's name until there are addresses or a failure.
+func (r *Resolver) resolve(ctx context.Context, servers []string, q question) outcome {
+	var out outcome
+	aliases := 0
+	for {
+		answer, server, err := r.ask(ctx, servers, q, &out.questions)
+		if err != nil {
+			out.failure = err.Error()
+			return out
+		}
+		end := followAliases(answer, q, maxAliases-aliases)
+		aliases += end.aliases
+		source := Source{Kind: FromDNS, Where: server}
+		switch {
+		case end.loop || aliases >= maxAliases && len(end.addrs) == 0:
+			out.failure = fmt.Sprintf("its aliases (CNAME) at %s go in a circle or are more than %d", serverName(server), maxAliases)
+			return out
+		case len(end.addrs) > 0:
+			for _, addr := range end.addrs {
+				out.addrs = append(out.addrs, Address{Addr: addr, Source: source})
+			}
+			return out
+		case answer.Rcode == dns.RcodeNameError:
+			out.failure = fmt.Sprintf("%s says that %s does not exist (NXDOMAIN)", serverName(server), clip(end.name, maxEvidenceText))
+			return out
+		case end.name == q.name:
+			out.nothing = true
+			out.failure = fmt.Sprintf("%s has no %s", serverName(server), q)
+			return out
+		}
+		q.name = end.name // the server named an alias and left its addresses out
+	}
+}
+
+// chain is where the aliases in one answer lead.
+type chain struct {
+	name    string // the last name
+	addrs   []netip.Addr
+	aliases int
+	loop    bool
+}
+
+// followAliases reads the addresses of q from an answer, going from alias to
+// alias. Records of other names are ignored, in whatever order they come.
+func followAliases(answer *dns.Msg, q question, limit int) chain {
+	end := chain{name: canonicalName(q.name)}
+	seen := map[string]bool{end.name: true}
+	for end.aliases < limit {
+		next := ""
+		for _, rr := range answer.Answer {
+			if cname, ok := rr.(*dns.CNAME); ok && named(rr, end.name) {
+				next = canonicalName(cname.Target)
+				break
+			}
+		}
+		if next == "" {
+			break
+		}
+		end.name, end.aliases = next, end.aliases+1
+		if seen[next] {
+			end.loop = true
+			return end
+		}
+		seen[next] = true
+	}
+	for _, rr := range answer.Answer {
+		addr, ok := addressOf(rr)
+		if ok && named(rr, end.name) && rr.Header().Rrtype == q.qtype && len(end.addrs) < maxRecords {
+			end.addrs = append(end.addrs, addr)
+		}
+	}
+	return end
+}
+
+func named(rr dns.RR, name string) bool {
+	h := rr.Header()
+	return h.Class&^cacheFlush == dns.ClassINET && canonicalName(h.Name) == name
+}
+
+// cacheFlush is the bit that multicast DNS puts into the class (RFC 6762 §10.2).
+const cacheFlush = 1 << 15
+
+// addressOf returns the address in an A or AAAA record. An AAAA record keeps a
+// hidden IPv4 address as it is, so that the rules about targets see it.
+func addressOf(rr dns.RR) (netip.Addr, bool) {
+	switch rr := rr.(type) {
+	case *dns.A:
+		addr, ok := netip.AddrFromSlice(rr.A.To4())
+		return addr, ok
+	case *dns.AAAA:
+		addr, ok := netip.AddrFromSlice(rr.AAAA.To16())
+		return addr, ok
+	}
+	return netip.Addr{}, false
+}
+
+// ask puts q to one server after the other until one says something definite.
+// The error is in words for the client.
+func (r *Resolver) ask(ctx context.Context, servers []string, q question, log *[]Question) (*dns.Msg, string, error) {
+	var failures []string
+	for range maxRounds {
+		for _, server := range servers {
+			started := time.Now()
+			answer, tcp, err := r.exchange(ctx, server, q)
+			*log = append(*log, note(server, q, answer, err))
+			entry := &(*log)[len(*log)-1]
+			entry.TCP, entry.Millis = tcp, time.Since(started).Milliseconds()
+			if err == nil && (answer.Rcode == dns.RcodeSuccess || answer.Rcode == dns.RcodeNameError) {
+				return answer, server, nil
+			}
+			failure := serverName(server) + " " + tellDNS(answer, err)
+			if !slices.Contains(failures, failure) {
+				failures = append(failures, failure)
+			}
+			if ctx.Err() != nil {
+				return nil, "", errors.New(strings.Join(failures, ", "))
+			}
+		}
+	}
+	return nil, "", errors.New(strings.Join(failures, ", "))
+}
+
+// note writes a question down for the evidence.
+func note(server string, q question, answer *dns.Msg, err error) Question {
+	noted := Question{Server: server, Name: q.name, Type: dns.TypeToString[q.qtype]}
+	if err != nil {
+		noted.Error = clip(err.Error(), maxEvidenceText)
+		return noted
+	}
+	noted.Status = rcodeName(answer.Rcode)
+	for _, rr := range answer.Answer[:min(len(answer.Answer), maxEvidenceItems)] {
+		noted.Answers = append(noted.Answers, clip(strings.ReplaceAll(rr.String(), "\t", " "), maxEvidenceText))
+	}
+	return noted
+}
+
+func rcodeName(rcode int) string {
+	if name, ok := dns.RcodeToString[rcode]; ok {
+		return name
+	}
+	return fmt.Sprintf("RCODE%d", rcode)
+}
+
+// tellDNS says what came of a question that was not answered, to follow the server's name.
+func tellDNS(answer *dns.Msg, err error) string {
+	switch {
+	case err == nil && answer.Rcode == dns.RcodeServerFailure:
+		return "could not answer (SERVFAIL)"
+	case err == nil:
+		return "refused to answer (" + rcodeName(answer.Rcode) + ")"
+	case errors.Is(err, errUnreadable):
+		return "sent an answer that cannot be read"
+	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
+		return "did not answer in time"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "is not there (connection refused)"
+	default:
+		return "could not be reached"
+	}
+}

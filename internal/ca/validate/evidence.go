@@ -1,0 +1,124 @@
+package validate
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// Evidence is what was seen during one proof: facts for the operator and for
+// the record, never for the client. All of it is bounded.
+type Evidence struct {
+	Started     time.Time    `json:"started"`
+	Millis      int64        `json:"millis"` // how long the whole proof took
+	Lookups     []Lookup     `json:"lookups,omitempty"`
+	Connections []Connection `json:"connections,omitempty"`
+	Hops        []Hop        `json:"hops,omitempty"`
+}
+
+// Lookup is the resolution of one name.
+type Lookup struct {
+	Name      string     `json:"name"`
+	Addresses []Address  `json:"addresses,omitempty"`
+	Questions []Question `json:"questions,omitempty"` // what was asked on the network, if anything
+}
+
+// Address is an address of a name, and where it came from.
+type Address struct {
+	Addr    netip.Addr `json:"address"`
+	Source  Source     `json:"source"`
+	Refused string     `json:"refused,omitempty"` // the rule that forbids to connect to it
+}
+
+// Question is one question to one DNS server, and its answer.
+type Question struct {
+	Server  string   `json:"server"`
+	Name    string   `json:"name"`
+	Type    string   `json:"type"`
+	TCP     bool     `json:"tcp,omitempty"`
+	Status  string   `json:"status,omitempty"` // the response code, "NOERROR"
+	Answers []string `json:"answers,omitempty"`
+	Error   string   `json:"error,omitempty"` // why there is no status
+	Millis  int64    `json:"millis"`
+}
+
+// Connection is one attempt to connect.
+type Connection struct {
+	Target  netip.AddrPort `json:"target"`
+	Source  Source         `json:"source"`
+	Outcome string         `json:"outcome"` // "connected", or what went wrong
+	Millis  int64          `json:"millis"`
+}
+
+// Hop is one request over HTTP, and its answer.
+type Hop struct {
+	URL         string         `json:"url"`
+	Target      netip.AddrPort `json:"target"`
+	Status      int            `json:"status,omitempty"`
+	ContentType string         `json:"contentType,omitempty"`
+	Encoding    string         `json:"contentEncoding,omitempty"`
+	Length      int64          `json:"length"` // as announced; -1 if it was not
+	Location    string         `json:"location,omitempty"`
+	First       string         `json:"first,omitempty"` // the first octets of the body, escaped as in Go
+	Error       string         `json:"error,omitempty"`
+}
+
+// SourceKind says what kind of place an address came from.
+type SourceKind string
+
+// The kinds of sources, in the order in which they are asked.
+const (
+	FromIdentifier SourceKind = "identifier" // the identifier is itself an address
+	FromHosts      SourceKind = "hosts"      // Where is the path of the file
+	FromBuiltIn    SourceKind = "built-in"   // the localhost names (RFC 6761 §6.3)
+	FromDNS        SourceKind = "dns"        // Where is the server, host:port
+	FromMulticast  SourceKind = "mdns"       // Where is who answered, host:port
+)
+
+// Source is where an address came from.
+type Source struct {
+	Kind  SourceKind `json:"kind"`
+	Where string     `json:"where,omitempty"`
+}
+
+// String puts the source into words that follow an address: "from DNS server 10.0.0.53".
+func (s Source) String() string {
+	switch s.Kind {
+	case FromIdentifier:
+		return "the identifier itself"
+	case FromHosts:
+		return "from the hosts file"
+	case FromBuiltIn:
+		return "built in for localhost names"
+	case FromDNS:
+		return "from " + serverName(s.Where)
+	case FromMulticast:
+		return "from multicast DNS"
+	}
+	return "from " + string(s.Kind)
+}
+
+// serverName is how a DNS server is called in sentences; the usual port goes without saying.
+func serverName(hostport string) string {
+	if host, port, err := net.SplitHostPort(hostport); err == nil && port == "53" {
+		hostport = host
+	}
+	return "DNS server " + hostport
+}
+
+// Bounds of what a stranger can put into the evidence.
+const (
+	maxEvidenceText  = 256  // octets of a text or of a body
+	maxEvidenceURL   = 2048 // octets of a URL
+	maxEvidenceItems = 16   // answers of one question
+)
+
+// clip bounds s, which a stranger wrote, and makes it safe to print.
+func clip(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	quoted := strconv.QuoteToASCII(s)
+	return quoted[1 : len(quoted)-1]
+}

@@ -1,0 +1,171 @@
+package validate
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+// ResolverConfig says how names are resolved. The zero value resolves as the machine does.
+type ResolverConfig struct {
+	HostsFile  string   // "" means /etc/hosts
+	ResolvConf string   // "" means /etc/resolv.conf; read only where Servers is empty
+	Servers    []string // host:port of DNS servers, in the order to ask them
+	// Multicast are the destinations of questions about .local names; nil means
+	// 224.0.0.251:5353 and [ff02::fb]:5353 (RFC 6762 §3), empty means not to ask.
+	Multicast     []netip.AddrPort
+	Attempt       time.Duration // for one answer of one server; 0 means 2 s
+	Timeout       time.Duration // for one whole lookup; 0 means 6 s
+	MulticastWait time.Duration // for answers by multicast DNS; 0 means 1 s
+}
+
+// Resolver finds the addresses of names as this machine does: in the hosts
+// file, then by the DNS servers of resolv.conf; for .local names also by
+// multicast DNS. Any number of goroutines may use one.
+type Resolver struct {
+	config  ResolverConfig
+	hosts   *watched[hosts]
+	servers *watched[[]string] // nil where the configuration names the servers
+}
+
+// NewResolver returns a Resolver. It fails on a server that is not host:port.
+func NewResolver(c ResolverConfig) (*Resolver, error) {
+	setDefaults(&c)
+	r := &Resolver{config: c, hosts: &watched[hosts]{path: c.HostsFile, parse: parseHosts}}
+	if len(c.Servers) == 0 {
+		r.servers = &watched[[]string]{path: c.ResolvConf, parse: parseResolvConf}
+	}
+	for _, server := range c.Servers {
+		host, port, err := net.SplitHostPort(server)
+		if err != nil {
+			return nil, fmt.Errorf("DNS server %q: %w", server, err)
+		}
+		// A name would have to be resolved first, by itself.
+		if _, err := netip.ParseAddr(host); err != nil {
+			return nil, fmt.Errorf("DNS server %q: the host must be an address", server)
+		}
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("DNS server %q: the port must be between 1 and 65535", server)
+		}
+	}
+	return r, nil
+}
+
+func setDefaults(c *ResolverConfig) {
+	if c.HostsFile == "" {
+		c.HostsFile = "/etc/hosts"
+	}
+	if c.ResolvConf == "" {
+		c.ResolvConf = "/etc/resolv.conf"
+	}
+	if c.Multicast == nil {
+		c.Multicast = []netip.AddrPort{
+			netip.MustParseAddrPort("224.0.0.251:5353"),
+			netip.MustParseAddrPort("[ff02::fb]:5353"),
+		}
+	}
+	if c.Attempt == 0 {
+		c.Attempt = 2 * time.Second
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 6 * time.Second
+	}
+	if c.MulticastWait == 0 {
+		c.MulticastWait = time.Second
+	}
+	c.Servers, c.Multicast = slices.Clone(c.Servers), slices.Clone(c.Multicast)
+}
+
+// Lookup returns the addresses of a domain name, at least one unless there is
+// an error. The error is an *acme.Problem of type dns where the name cannot be
+// resolved, and anything else where this machine is at fault. The questions
+// asked are in the Lookup in either case.
+func (r *Resolver) Lookup(ctx context.Context, name string) (Lookup, error) {
+	lookup := Lookup{Name: canonicalName(name)}
+	known, err := r.hosts.get()
+	if err != nil {
+		return lookup, err
+	}
+	if addrs := known[lookup.Name]; len(addrs) > 0 {
+		lookup.add(Source{Kind: FromHosts, Where: r.config.HostsFile}, addrs)
+		return lookup, nil
+	}
+	if isLocalhost(lookup.Name) {
+		lookup.add(Source{Kind: FromBuiltIn}, []netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})})
+		return lookup, nil
+	}
+	servers, err := r.currentServers()
+	if err != nil {
+		return lookup, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.config.Timeout)
+	defer cancel()
+	err = r.network(ctx, servers, &lookup)
+	return lookup, err
+}
+
+// network asks the DNS servers and, for a .local name, the link. Both are asked
+// at once; where a server knows the name, it wins: somebody set it up on purpose.
+func (r *Resolver) network(ctx context.Context, servers []string, lookup *Lookup) error {
+	multicast := make(chan []Address, 1)
+	if strings.HasSuffix(lookup.Name, ".local") {
+		go func() { multicast <- r.multicast(ctx, lookup.Name) }()
+	} else {
+		multicast <- nil
+	}
+	problem := r.askServers(ctx, servers, lookup)
+	heard := <-multicast
+	lookup.hear(heard)
+	switch {
+	case problem == nil:
+		return nil
+	case len(heard) > 0:
+		lookup.Addresses = heard
+		return nil
+	case strings.HasSuffix(lookup.Name, ".local") && len(r.config.Multicast) > 0:
+		problem.Detail += "; nobody answered by multicast DNS either"
+	}
+	return problem
+}
+
+// hear notes what multicast DNS said, as one question.
+func (l *Lookup) hear(heard []Address) {
+	if !strings.HasSuffix(l.Name, ".local") {
+		return
+	}
+	asked := Question{Server: "multicast", Name: l.Name, Type: "AAAA, A"}
+	for _, addr := range heard {
+		asked.Answers = append(asked.Answers, addr.Addr.String())
+	}
+	l.Questions = append(l.Questions, asked)
+}
+
+func (r *Resolver) currentServers() ([]string, error) {
+	if r.servers == nil {
+		return r.config.Servers, nil
+	}
+	return r.servers.get()
+}
+
+func (l *Lookup) add(source Source, addrs []netip.Addr) {
+	for _, addr := range addrs {
+		l.Addresses = append(l.Addresses, Address{Addr: addr, Source: source})
+	}
+}
+
+// isLocalhost reports whether name is this machine by definition (RFC 6761 §6.3).
+func isLocalhost(name string) bool {
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
+}
+
+// cannotResolve is the problem of a name that has no address, and why.
+func cannotResolve(name, why string) *acme.Problem {
+	return acme.Problemf(acme.TypeDNS, "no address found for %s: %s", name, why)
+}

@@ -1,0 +1,148 @@
+// Package validate proves that a client controls an identifier: the
+// validations of RFC 8555 §8. It is the one part of the authority that connects
+// to places a stranger names, so it owns the rules about where it may connect.
+//
+// A Prober looks from one place on the network. Each challenge type has a file
+// of its own (http01.go), to which prove hands the requests.
+// docs/validation.md describes for people what happens here.
+package validate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+// Request asks for one proof.
+type Request struct {
+	Type             acme.ChallengeType `json:"type"`
+	Identifier       acme.Identifier    `json:"identifier"` // in canonical form, without a wildcard label
+	Token            string             `json:"token"`
+	KeyAuthorization string             `json:"keyAuthorization"` // RFC 8555 §8.1
+}
+
+// Result is the outcome of one proof.
+type Result struct {
+	// Problem is nil where control is proven. It goes to the client, so it never
+	// holds what a page on an inner network said.
+	Problem *acme.Problem `json:"problem,omitempty"`
+	// Evidence is for the operator alone.
+	Evidence Evidence `json:"evidence"`
+}
+
+// Config says how a Prober looks at the network. The zero value of each field
+// but Resolver is useful.
+type Config struct {
+	Resolver      *Resolver
+	HTTP01Port    int            // 0 means 80 (RFC 8555 §8.3)
+	TLSALPN01Port int            // 0 means 443 (RFC 8737 §3); a redirect may lead here too
+	Allow         []netip.Prefix // opened against every rule about targets
+	Timeout       time.Duration  // for one whole proof; 0 means 10 s
+	DialTimeout   time.Duration  // for one connection, and for one TLS handshake; 0 means 3 s
+	Log           *slog.Logger   // nil discards
+}
+
+// Prober proves control from the place where it runs. It holds no state, so
+// any number of goroutines may use one.
+type Prober struct {
+	config  Config
+	targets targets
+}
+
+// New returns a Prober.
+func New(c Config) *Prober {
+	if c.HTTP01Port == 0 {
+		c.HTTP01Port = 80
+	}
+	if c.TLSALPN01Port == 0 {
+		c.TLSALPN01Port = 443
+	}
+	if c.Timeout == 0 {
+		c.Timeout = 10 * time.Second
+	}
+	if c.DialTimeout == 0 {
+		c.DialTimeout = 3 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Prober{config: c, targets: targets{allow: slices.Clone(c.Allow)}}
+}
+
+// Prove looks whether the client controls the identifier. A failed proof is a
+// Result with a Problem; an error means that the question could not be asked,
+// for a reason that is not the client's, and may be asked again. The evidence
+// is filled in either case.
+func (p *Prober) Prove(ctx context.Context, req Request) (Result, error) {
+	if err := checkRequest(req); err != nil {
+		return Result{}, fmt.Errorf("validating %.256q: %w", req.Identifier.Value, err)
+	}
+	inner, cancel := context.WithTimeout(ctx, p.config.Timeout)
+	defer cancel()
+	a := &attempt{Prober: p, request: req, evidence: Evidence{Started: time.Now()}}
+	err := a.prove(inner)
+	a.evidence.Millis = time.Since(a.evidence.Started).Milliseconds()
+	var problem *acme.Problem
+	switch {
+	case err == nil:
+		return Result{Evidence: a.evidence}, nil
+	case ctx.Err() != nil:
+		// The caller gave up, so whatever failed says nothing about the client.
+		err = context.Cause(ctx)
+	case errors.As(err, &problem):
+		return Result{Problem: problem, Evidence: a.evidence}, nil
+	}
+	return Result{Evidence: a.evidence}, fmt.Errorf("validating %s: %w", req.Identifier, err)
+}
+
+// attempt is one proof under way. What goes wrong for the client comes back as
+// an error that is an *acme.Problem; any other error is the authority's own.
+type attempt struct {
+	*Prober
+	request  Request
+	evidence Evidence
+	// atLoopback is set when the identifier is a name of this machine and was
+	// reached on a loopback address.
+	atLoopback bool
+	// inner is set when some hop led to another host than the identifier, or to
+	// an address that not everybody can reach. It never goes back.
+	inner bool
+}
+
+// prove dispatches on the challenge type.
+func (a *attempt) prove(ctx context.Context) error {
+	switch a.request.Type {
+	case acme.HTTP01:
+		return a.http01(ctx)
+	default:
+		return fmt.Errorf("challenge type %.32q is not validated here", a.request.Type)
+	}
+}
+
+// checkRequest guards against a fault in the caller: the token becomes part of
+// a URL (RFC 8555 §11.3), and a wildcard cannot be connected to.
+func checkRequest(req Request) error {
+	id, problem := req.Identifier.Normalize()
+	switch _, wildcard := id.Base(); {
+	case problem != nil:
+		return problem
+	case id != req.Identifier:
+		return errors.New("the identifier is not in canonical form")
+	case wildcard:
+		return errors.New("a wildcard cannot be validated: give its base domain")
+	case !acme.ValidToken(req.Token):
+		return errors.New("the token is not base64url")
+	case len(req.KeyAuthorization) <= len(req.Token) || len(req.KeyAuthorization) > maxKeyAuthorization:
+		return errors.New("the key authorization has an impossible length")
+	}
+	return nil
+}
+
+// maxKeyAuthorization is ample: a token of at most 256 octets, a dot and the 43 of a SHA-256.
+const maxKeyAuthorization = 512
