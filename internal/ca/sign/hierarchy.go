@@ -51,7 +51,8 @@ func NewRoot(key crypto.Signer, c CAConfig) ([]byte, error) {
 
 // NewIntermediate makes the certificate of a CA under parent, whose key is
 // parentKey: for server certificates only, without a CA below it, and
-// constrained to c.Names. It does not outlive its parent.
+// constrained to c.Names, which lie in the parent's and are of the same kinds.
+// It does not outlive its parent.
 func NewIntermediate(pub crypto.PublicKey, parent Issuer, c CAConfig) ([]byte, error) {
 	if err := parent.check(); err != nil {
 		return nil, fmt.Errorf("making an intermediate: %w", err)
@@ -60,8 +61,13 @@ func NewIntermediate(pub crypto.PublicKey, parent Issuer, c CAConfig) ([]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("making an intermediate: %w", err)
 	}
-	if missing := NamesOf(parent.Certificate).Missing(c.Names).Strings(); len(missing) != 0 {
+	permitted := NamesOf(parent.Certificate)
+	if missing := permitted.Missing(c.Names).Strings(); len(missing) != 0 {
 		return nil, fmt.Errorf("making an intermediate: its parent does not permit %q", missing)
+	}
+	if kindsIn(permitted) != kindsIn(c.Names) {
+		// GnuTLS 3.7 takes an empty intersection of two CAs' addresses for no constraint at all.
+		return nil, errors.New("making an intermediate: its parent permits a kind of names (DNS, IPv4, IPv6) that it does not")
 	}
 	if template.NotAfter.After(parent.Certificate.NotAfter) {
 		template.NotAfter = parent.Certificate.NotAfter
@@ -132,10 +138,11 @@ func caTemplate(pub crypto.PublicKey, c CAConfig) (*x509.Certificate, error) {
 }
 
 // Names that nobody has: one under the reserved top-level domain of RFC 6761
-// §6.4, with two labels as a constraint on URIs needs, and the unspecified addresses.
+// §6.4, with two labels as a constraint on URIs needs, the broadcast address
+// and the unspecified one.
 const (
 	nowhereDomain = "nowhere.invalid"
-	nowhereIPv4   = "0.0.0.0/32"
+	nowhereIPv4   = "255.255.255.255/32"
 	nowhereIPv6   = "::/128"
 )
 
@@ -148,10 +155,11 @@ const (
 //   - an empty excluded rfc822Name or URI excludes nothing for OpenSSL, and an
 //     empty rfc822Name, URI or dNSName makes Java refuse the whole certificate;
 //   - "." is refused by Go;
-//   - 0.0.0.0/0 excluded beside a permitted IPv6 range makes Java refuse IPv6
-//     too, and ::/0 excluded beside an IPv4 range makes it fail on IPv4;
+//   - for Java an IPv4 range matches the IPv6 addresses that begin with its
+//     octets, and the other way round it fails: 0.0.0.0/0 excluded takes all of
+//     IPv6 with it (and 0.0.0.0/32 takes ::1), ::/0 all of IPv4;
 //   - a permitted IPv4 range alone leaves IPv6 free for GnuTLS, and a permitted
-//     URI alone leaves the others free for GnuTLS.
+//     URI alone leaves other URIs free for GnuTLS.
 //
 // All four honour one name that nobody has, permitted and excluded at once: as
 // something of the kind is permitted, the rest of it is not, and as that one is
@@ -159,14 +167,7 @@ const (
 func constrain(template *x509.Certificate, names acme.Subtrees) {
 	template.PermittedDNSDomainsCritical = true // it is that of the whole extension
 	template.PermittedDNSDomains = names.Domains
-	if len(names.Domains) == 0 {
-		template.PermittedDNSDomains = []string{nowhereDomain}
-		template.ExcludedDNSDomains = []string{nowhereDomain}
-	}
-	var v4, v6 bool
 	for _, prefix := range names.Ranges {
-		v4 = v4 || prefix.Addr().Is4()
-		v6 = v6 || prefix.Addr().Is6()
 		template.PermittedIPRanges = append(template.PermittedIPRanges, ipNet(prefix))
 	}
 	exclude := func(prefix string) {
@@ -174,16 +175,33 @@ func constrain(template *x509.Certificate, names acme.Subtrees) {
 		template.PermittedIPRanges = append(template.PermittedIPRanges, nowhere)
 		template.ExcludedIPRanges = append(template.ExcludedIPRanges, nowhere)
 	}
-	if !v4 {
+	has := kindsIn(names)
+	if !has.dns {
+		template.PermittedDNSDomains = []string{nowhereDomain}
+		template.ExcludedDNSDomains = []string{nowhereDomain}
+	}
+	if !has.ipv4 {
 		exclude(nowhereIPv4)
 	}
-	if !v6 {
+	if !has.ipv6 {
 		exclude(nowhereIPv6)
 	}
 	template.PermittedEmailAddresses = []string{nowhereDomain}
 	template.ExcludedEmailAddresses = []string{nowhereDomain}
 	template.PermittedURIDomains = []string{nowhereDomain}
 	template.ExcludedURIDomains = []string{nowhereDomain}
+}
+
+// kinds says which kinds of names there are.
+type kinds struct{ dns, ipv4, ipv6 bool }
+
+func kindsIn(names acme.Subtrees) kinds {
+	k := kinds{dns: len(names.Domains) != 0}
+	for _, prefix := range names.Ranges {
+		k.ipv4 = k.ipv4 || prefix.Addr().Is4()
+		k.ipv6 = k.ipv6 || prefix.Addr().Is6()
+	}
+	return k
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {

@@ -22,7 +22,8 @@ public class Verify {
             try {
                 CertPathValidator.getInstance("PKIX").validate(path, parameters);
                 System.out.println("ok");
-            } catch (CertPathValidatorException e) {
+            } catch (CertPathValidatorException | RuntimeException e) {
+                // JDK 17 fails with an index out of bounds where it compares 0.0.0.0 with ::1.
                 System.out.println("no: " + String.valueOf(e.getMessage()).replace('\n', ' '));
             }
         }
