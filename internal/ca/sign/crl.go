@@ -24,8 +24,11 @@ type CRLRequest struct {
 	NextUpdate time.Time // cut to the second; later than ThisUpdate
 	Entries    []Revocation
 
-	// URLs are the CRL's own names: where the certificates say that it is. Empty
-	// means the issuer's CRLURL. More than one, if that has changed over time.
+	// URLs are the CRL's own names: where the certificates say that it is. More
+	// than one, if that has changed over time. Empty means the issuer's CRLURL,
+	// and no name at all for a root, whose own certificate points to no CRL: what
+	// checks a whole chain (OpenSSL's -crl_check_all, nginx) looks there for the
+	// root too, and takes only a CRL without a name for it.
 	URLs []string
 }
 
@@ -82,11 +85,12 @@ func (r CRLRequest) template(issuer Issuer) (*x509.RevocationList, error) {
 		return a.SerialNumber.Cmp(b.SerialNumber)
 	})
 	urls := r.URLs
-	if len(urls) == 0 {
+	root := bytes.Equal(issuer.Certificate.RawSubject, issuer.Certificate.RawIssuer)
+	if len(urls) == 0 && !root {
 		urls = list(issuer.CRLURL)
 	}
 	if len(urls) == 0 {
-		return t, nil // certificates without a distribution point: the CRL is for all of them, and needs none
+		return t, nil // a CRL without the extension is for all of its issuer's certificates (RFC 5280 §5.2.5)
 	}
 	onlyUsers := issuer.Certificate.MaxPathLenZero // it cannot issue for another CA
 	value, err := distributionPoint(urls, onlyUsers)
@@ -112,6 +116,9 @@ func (r Revocation) entry(thisUpdate time.Time) (x509.RevocationListEntry, error
 		return x509.RevocationListEntry{}, fmt.Errorf("serial %s: reason %d is none that a CRL of ours gives", r.Serial, r.Reason)
 	}
 	at := r.At.UTC().Truncate(time.Second)
+	if r.At.IsZero() {
+		return x509.RevocationListEntry{}, fmt.Errorf("serial %s has no date of revocation", r.Serial)
+	}
 	if at.After(thisUpdate) {
 		return x509.RevocationListEntry{}, fmt.Errorf("serial %s is revoked at %s, after thisUpdate", r.Serial, at.Format(time.RFC3339))
 	}
