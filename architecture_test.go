@@ -76,6 +76,9 @@ var table = map[string]row{
 	"internal/bot/nginx":  {ours: []string{"acme", "internal/bot/renew", "internal/bot/lineage"}, why: "implements what renew declares"},
 	"internal/bot/apache": {ours: []string{"acme", "internal/bot/renew", "internal/bot/lineage"}, why: "implements what renew declares"},
 
+	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},
+		why: "runs somebody else's server, for tests of either side"},
+
 	"cmd/cairn":    {ours: []string{"acme", "internal/ca/..."}, why: "reads flags, builds roles, wires them"},
 	"cmd/cairnbot": {ours: []string{"acme", "internal/bot/..."}, why: "reads flags, builds the client"},
 }

@@ -1,0 +1,235 @@
+// Package pebbletest runs Pebble, Let's Encrypt's ACME server for tests, for
+// tests of ours: a server that shares no line with Cairn. Nonces are refused at
+// Pebble's default rate. Every name resolves to 127.0.0.1.
+package pebbletest
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// version is the Pebble that is built where none is installed.
+const version = "v2.10.1"
+
+// Server is a running Pebble.
+type Server struct {
+	Directory string // its URL
+	Bundle    string // a PEM file with the certificate of its listener
+	HTTPPort  int    // where it looks for http-01 challenges
+	Roots     string // the URL of its issuing root, in PEM
+
+	command *exec.Cmd
+	exited  chan error
+	dns     *dns.Server
+	output  *output
+}
+
+// output collects what Pebble writes.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// binary finds Pebble in PATH, or else builds it once, beside Go's build cache.
+var binary = sync.OnceValues(func() (string, error) {
+	if path, err := exec.LookPath("pebble"); err == nil {
+		return path, nil
+	}
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		return "", fmt.Errorf("finding a place for Pebble: %w", err)
+	}
+	directory := filepath.Join(strings.TrimSpace(string(cache)), "cairn-pebble-"+version)
+	path := filepath.Join(directory, "pebble")
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	build := exec.Command("go", "install", "github.com/letsencrypt/pebble/v2/cmd/pebble@"+version)
+	build.Env = append(build.Environ(), "GOBIN="+directory, "GOFLAGS=-mod=mod")
+	if text, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building Pebble: %w\n%s", err, text)
+	}
+	return path, nil
+})
+
+// Start runs Pebble with its files in directory, until Stop.
+func Start(directory string) (*Server, error) {
+	path, err := binary()
+	if err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(4)
+	if err != nil {
+		return nil, err
+	}
+	listen, management := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
+	s := &Server{
+		Directory: "https://" + listen + "/dir",
+		Roots:     "https://" + management + "/roots/0",
+		Bundle:    filepath.Join(directory, "pebble.pem"),
+		HTTPPort:  ports[2],
+		exited:    make(chan error, 1),
+		output:    new(output),
+	}
+	if err := writeCertificate(s.Bundle, filepath.Join(directory, "pebble-key.pem")); err != nil {
+		return nil, err
+	}
+	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
+		"listenAddress": listen, "managementListenAddress": management,
+		"certificate": s.Bundle, "privateKey": filepath.Join(directory, "pebble-key.pem"),
+		"httpPort": s.HTTPPort, "tlsPort": ports[3], "keyAlgorithm": "ecdsa",
+		"domainBlocklist": []string{"blocked-domain.example"},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(directory, "pebble.json"), config, 0o600); err != nil {
+		return nil, err
+	}
+	resolver, err := s.resolve()
+	if err != nil {
+		return nil, err
+	}
+	s.command = exec.Command(path, "-config", filepath.Join(directory, "pebble.json"), "-dnsserver", resolver)
+	s.command.Env = append(s.command.Environ(), "PEBBLE_VA_NOSLEEP=1")
+	s.command.Stdout, s.command.Stderr = s.output, s.output
+	if err := s.command.Start(); err != nil {
+		return nil, err
+	}
+	go func() { s.exited <- s.command.Wait() }()
+	if err := s.await(listen, management); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// await returns when both listeners accept connections.
+func (s *Server) await(addresses ...string) error {
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for len(addresses) > 0 {
+		conn, err := net.Dial("tcp", addresses[0])
+		if err == nil {
+			_ = conn.Close()
+			addresses = addresses[1:]
+			continue
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return fmt.Errorf("pebble does not listen:\n%s", s.output)
+		case err := <-s.exited:
+			s.exited <- err
+			return fmt.Errorf("pebble ended: %w\n%s", err, s.output)
+		}
+	}
+	return nil
+}
+
+// Stop ends Pebble and everything it has issued.
+func (s *Server) Stop() {
+	_ = s.command.Process.Kill() // it may have ended
+	<-s.exited
+	_ = s.dns.Shutdown()
+}
+
+// Log is what Pebble has written so far.
+func (s *Server) Log() string { return s.output.String() }
+
+// resolve runs a DNS server for which every name is this machine, and returns its address.
+func (s *Server) resolve() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // Pebble asks by TCP alone
+	if err != nil {
+		return "", err
+	}
+	started := make(chan struct{})
+	s.dns = &dns.Server{Listener: listener, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(answer)}
+	go func() { _ = s.dns.ActivateAndServe() }() // ends with Shutdown
+	<-started
+	return listener.Addr().String(), nil
+}
+
+func answer(w dns.ResponseWriter, query *dns.Msg) {
+	reply := new(dns.Msg).SetReply(query)
+	for _, q := range query.Question {
+		if q.Qtype == dns.TypeA {
+			reply.Answer = append(reply.Answer, &dns.A{
+				Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET},
+				A:   netip.MustParseAddr("127.0.0.1").AsSlice(),
+			})
+		}
+	}
+	_ = w.WriteMsg(reply) // who asked asks again
+}
+
+// freePorts finds ports that nobody listens on at the moment.
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, n)
+	for i := range ports {
+		listener, err := net.Listen("tcp", ":0")
+		if err != nil {
+			return nil, err
+		}
+		defer listener.Close()
+		ports[i] = listener.Addr().(*net.TCPAddr).Port
+	}
+	return ports, nil
+}
+
+// writeCertificate makes a self-signed certificate for 127.0.0.1 and localhost.
+func writeCertificate(certFile, keyFile string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "pebble"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600)
+}
