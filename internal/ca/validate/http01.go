@@ -227,8 +227,6 @@ func (a *attempt) redirectPort(to *url.URL) (int, bool) {
 			return 0, false
 		}
 		port = int(n)
-	} else if strings.HasSuffix(to.Host, ":") {
-		return 0, false
 	}
 	return port, port == 80 || port == 443 || port == a.config.HTTP01Port || port == a.config.TLSALPN01Port
 }

@@ -32,6 +32,8 @@ func TestHTTP01Proves(t *testing.T) {
 			var seen *http.Request
 			port := newWeb(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				seen = r
+				w.Header().Set("Link", "</x>; rel=preload")
+				w.WriteHeader(http.StatusEarlyHints) // comes before the answer that counts
 				w.Write([]byte(body))
 			}))
 			result := prove(t, validate.Config{HTTP01Port: port, Allow: everywhereHere}, "a.test")
@@ -149,7 +151,7 @@ func TestHTTP01HostileServers(t *testing.T) {
 	silent := func(conn net.Conn) { conn.Read(make([]byte, 1)); <-t.Context().Done() }
 	var bomb bytes.Buffer
 	zipper := gzip.NewWriter(&bomb)
-	zipper.Write(make([]byte, 64<<20))
+	zipper.Write(make([]byte, 8<<20))
 	zipper.Close()
 	cases := []struct {
 		name  string
@@ -184,6 +186,15 @@ func TestHTTP01HostileServers(t *testing.T) {
 			for every(conn, 0, "HTTP/1.1 103 Early Hints\r\n\r\n") {
 			}
 		}, acme.TypeConnection, nil},
+		{"switches protocols", func(conn net.Conn) {
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"+keyAuth)
+			conn.Read(make([]byte, 4096))
+		}, acme.TypeUnauthorized, []string{"status 101"}},
+		{"chunks without end", func(conn net.Conn) {
+			fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+			for every(conn, 0, strings.Repeat("00000001;x="+inner+"\r\ny\r\n", 50)) {
+			}
+		}, acme.TypeConnection, []string{"began to answer"}},
 		{"truncated body", func(conn net.Conn) {
 			fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n%s", keyAuth)
 			conn.Read(make([]byte, 4096))

@@ -87,7 +87,6 @@ func TestRedirectsRefused(t *testing.T) {
 		"http://b.test@127.0.0.1:PORT/good":         "user name",
 		"http://b.test:22/inner-secret-7f3a":        "port 22 of b.test",
 		"http://b.test:99999/inner-secret-7f3a":     "port 99999",
-		"http://b.test:/good":                       "leads to port",
 		"http:opaque":                               "no host",
 		"http:///good":                              "no host",
 		"http://b.test:PORT/%zz":                    "not a URL",
@@ -195,6 +194,7 @@ func TestRedirectTargetURL(t *testing.T) {
 	for location, want := range map[string]string{
 		"/x":                          "http://a.test:5002/x",
 		"http://b.test/x?y=z#f":       "http://b.test/x?y=z",
+		"http://b.test:/x":            "http://b.test/x",
 		"http://b.test:80/x":          "http://b.test/x",
 		"https://b.test:443/x":        "https://b.test/x",
 		"https://b.test:80/x":         "https://b.test:80/x",

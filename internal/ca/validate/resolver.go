@@ -121,11 +121,12 @@ func (r *Resolver) network(ctx context.Context, servers []string, lookup *Lookup
 		multicast <- nil
 	}
 	problem := r.askServers(ctx, servers, lookup)
+	if problem == nil {
+		return nil // the other goroutine ends with ctx, and nobody needs what it hears
+	}
 	heard := <-multicast
 	lookup.hear(heard)
 	switch {
-	case problem == nil:
-		return nil
 	case len(heard) > 0:
 		lookup.Addresses = heard
 		return nil

@@ -2,6 +2,7 @@ package validate_test
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -108,6 +109,18 @@ func TestOrder(t *testing.T) {
 		if !slices.Equal(got, strings.Fields(want)) {
 			t.Errorf("order of %s is %s, want %s", in, got, want)
 		}
+	}
+}
+
+func TestManyRefusedTargets(t *testing.T) {
+	var records []string
+	for i := range 40 {
+		records = append(records, fmt.Sprintf("a.test. A 169.254.0.%d", i), fmt.Sprintf("a.test. AAAA fe80::%x", i))
+	}
+	result := prove(t, validate.Config{Resolver: newResolver(t, zone(t, records...))}, "a.test")
+	wantProblem(t, result.Problem, acme.TypeConnection, "28 more are refused")
+	if found := len(result.Evidence.Lookups[0].Addresses); found != 32 || len(result.Problem.Detail) > 1000 {
+		t.Errorf("%d addresses, detail %q", found, result.Problem.Detail)
 	}
 }
 

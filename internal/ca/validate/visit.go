@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,6 +23,7 @@ import (
 const (
 	maxBody   = 4 << 10  // a key authorization has less than 400 octets; the rest is slack
 	maxHeader = 32 << 10 // generous for what real servers send
+	maxFramed = 64 << 10 // a body of maxBody octets in chunks of one octet
 )
 
 // page is the answer of one hop.
@@ -91,7 +93,8 @@ func (a *attempt) get(ctx context.Context, conn net.Conn, p page, hop *Hop) (pag
 	}
 	req.Header.Set("User-Agent", "cairn-validator")
 	req.Header.Set("Accept", "*/*")
-	response, err := transport(conn).RoundTrip(req)
+	req.Close = true
+	response, err := exchange(ctx, conn, req)
 	if err != nil {
 		hop.Error = clip(err.Error(), maxEvidenceText)
 		return p, acme.Problemf(acme.TypeConnection, "%s %s", a.where(p), tellHTTP(err))
@@ -132,27 +135,34 @@ func (p *page) read(response *http.Response) error {
 	return err
 }
 
-// transport sends one request over conn and does nothing of its own accord: no
-// proxy, no second connection, no decompression, no HTTP/2.
-func transport(conn net.Conn) *http.Transport {
-	once := make(chan net.Conn, 1)
-	once <- conn
-	dial := func(context.Context, string, string) (net.Conn, error) {
-		select {
-		case conn := <-once:
-			return conn, nil
-		default:
-			return nil, errors.New("the connection is used up")
-		}
+// exchange sends a request and reads the header of the answer. It is done by
+// hand because http.Transport reads before it has asked, takes what a hasty
+// server says then for unsolicited, and writes it to the program's log.
+func exchange(ctx context.Context, conn net.Conn, req *http.Request) (*http.Response, error) {
+	// One deadline covers the time limit and a caller who gives up. It is not
+	// taken back: the body is read under it too.
+	context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	if err := req.Write(conn); err != nil {
+		return nil, err
 	}
-	return &http.Transport{
-		DialContext:            dial,
-		DialTLSContext:         dial,
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxHeader,
+	bounded := &io.LimitedReader{R: conn, N: maxHeader}
+	buffered := bufio.NewReader(bounded)
+	for {
+		response, err := http.ReadResponse(buffered, req)
+		switch {
+		case err != nil && bounded.N <= 0:
+			return nil, errLongHeader
+		case err != nil:
+			return nil, err
+		case response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols:
+			bounded.N = maxFramed
+			return response, nil
+		}
+		// RFC 9110 §15.2: other 1xx answers precede the one that counts.
 	}
 }
+
+var errLongHeader = errors.New("the header is too long")
 
 // mediaType is a content type as the client may see it: only the type itself.
 func mediaType(header string) string {
@@ -184,6 +194,9 @@ func (a *attempt) connect(ctx context.Context, at *url.URL, redirected int) (lin
 	// A redirect must not turn a proof against the machine it runs on.
 	loopbackOK := redirected == 0 || a.atLoopback || name == a.request.Identifier.Value
 	usable, failures := a.screen(name, found, loopbackOK)
+	if more := len(failures) - maxTargets; more > 0 {
+		failures = append(failures[:maxTargets], fmt.Sprintf("%d more are refused", more))
+	}
 	for _, addr := range usable {
 		if ctx.Err() != nil && len(failures) > 0 {
 			break // the time is up; what was not tried is not reported

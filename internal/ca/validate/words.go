@@ -74,7 +74,7 @@ func tellHTTP(err error) string {
 		return "did not finish its answer in time"
 	case isClosed(err):
 		return "closed the connection before its answer was whole"
-	case strings.Contains(err.Error(), "headers exceeded"):
+	case errors.Is(err, errLongHeader):
 		return fmt.Sprintf("sent more than %d octets of header", maxHeader)
 	default:
 		return "did not answer in proper HTTP"
