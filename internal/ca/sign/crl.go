@@ -25,17 +25,17 @@ type CRLRequest struct {
 	Entries    []Revocation
 
 	// URLs are the CRL's own names: where the certificates say that it is. More
-	// than one, if that has changed over time. Empty means the issuer's CRLURL,
-	// and no name at all for a root, whose own certificate points to no CRL: what
-	// checks a whole chain (OpenSSL's -crl_check_all, nginx) looks there for the
-	// root too, and takes only a CRL without a name for it.
+	// than one, if that has changed over time; empty means the issuer's CRLURL.
+	// The CRL of a root is given none, whatever they are: its own certificate
+	// points to no CRL, so what checks a whole chain (OpenSSL's -crl_check_all,
+	// nginx's ssl_crl) takes only a CRL without a name for it.
 	URLs []string
 }
 
 // Revocation is one entry of a CRL.
 type Revocation struct {
 	Serial string    // hex, two digits an octet
-	At     time.Time // cut to the second; not later than ThisUpdate
+	At     time.Time // cut to the second, and to ThisUpdate if it is later
 	Reason int       // CRLReason: 1, 3, 4, 5 or 9, or 0 for none given (RFC 5280 §5.3.1; BR §7.2.2)
 }
 
@@ -85,12 +85,17 @@ func (r CRLRequest) template(issuer Issuer) (*x509.RevocationList, error) {
 		return a.SerialNumber.Cmp(b.SerialNumber)
 	})
 	urls := r.URLs
-	root := bytes.Equal(issuer.Certificate.RawSubject, issuer.Certificate.RawIssuer)
-	if len(urls) == 0 && !root {
+	if len(urls) == 0 {
 		urls = list(issuer.CRLURL)
 	}
-	if len(urls) == 0 {
+	root := bytes.Equal(issuer.Certificate.RawSubject, issuer.Certificate.RawIssuer)
+	if root || len(urls) == 0 {
 		return t, nil // a CRL without the extension is for all of its issuer's certificates (RFC 5280 §5.2.5)
+	}
+	for _, address := range urls {
+		if err := checkURL(address); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
 	}
 	onlyUsers := issuer.Certificate.MaxPathLenZero // it cannot issue for another CA
 	value, err := distributionPoint(urls, onlyUsers)
@@ -120,7 +125,7 @@ func (r Revocation) entry(thisUpdate time.Time) (x509.RevocationListEntry, error
 		return x509.RevocationListEntry{}, fmt.Errorf("serial %s has no date of revocation", r.Serial)
 	}
 	if at.After(thisUpdate) {
-		return x509.RevocationListEntry{}, fmt.Errorf("serial %s is revoked at %s, after thisUpdate", r.Serial, at.Format(time.RFC3339))
+		at = thisUpdate // a clock that was set back must not keep every revocation off the CRL
 	}
 	return x509.RevocationListEntry{
 		SerialNumber:   new(big.Int).SetBytes(serial),

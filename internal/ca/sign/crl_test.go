@@ -2,6 +2,7 @@ package sign_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -40,7 +41,9 @@ func TestOpenSSLChecksCRL(t *testing.T) {
 	now := time.Now()
 	empty, clean := crl(crlRequest("intermediate", 1)), crl(crlRequest("root", 1))
 	one := crl(crlRequest("intermediate", 2, sign.Revocation{Serial: hexSerial(leaves[1]), At: now, Reason: 1}))
-	dirty := crl(crlRequest("root", 2, sign.Revocation{Serial: hexSerial(h.intermediate.Certificate), At: now, Reason: 5}))
+	named := crlRequest("root", 2)
+	named.URLs = []string{rootCRLURL}
+	dirty := crl(crlRequest("root", 3, sign.Revocation{Serial: hexSerial(h.intermediate.Certificate), At: now, Reason: 5}))
 	moved := crlRequest("intermediate", 3)
 	moved.URLs = []string{"http://elsewhere.internal/crl"}
 	both := moved
@@ -55,6 +58,7 @@ func TestOpenSSLChecksCRL(t *testing.T) {
 	}{
 		{"nothing revoked", 0, [][]byte{empty, clean}, ": OK"},
 		{"another one revoked", 0, [][]byte{one, clean}, ": OK"},
+		{"a root's CRL that was to be named", 0, [][]byte{empty, crl(named)}, ": OK"},
 		{"revoked", 1, [][]byte{one, clean}, "certificate revoked"},
 		{"the intermediate revoked", 0, [][]byte{one, dirty}, "certificate revoked"},
 		{"a CRL of another place", 0, [][]byte{crl(moved), clean}, "different CRL scope"},
@@ -76,8 +80,9 @@ func TestCRLShape(t *testing.T) {
 	s := h.signer(t, newMemory())
 	now := time.Now()
 	r := crlRequest("intermediate", 47)
+	at := map[int]time.Time{0: now.Add(time.Hour)}   // a clock was set back
 	for i, reason := range []int{9, 0, 1, 3, 4, 5} { // serials fall
-		r.Entries = append(r.Entries, sign.Revocation{Serial: fmt.Sprintf("%02x", 90-i), At: now.Add(-time.Hour), Reason: reason})
+		r.Entries = append(r.Entries, sign.Revocation{Serial: fmt.Sprintf("%02x", 90-i), At: cmp.Or(at[reason], now.Add(-time.Hour)), Reason: reason})
 	}
 	der, err := s.CRL(context.Background(), r)
 	check(t, err)
@@ -94,6 +99,9 @@ func TestCRLShape(t *testing.T) {
 	}
 	if want := []string{"55:5:1", "56:4:1", "57:3:1", "58:1:1", "59:0:0", "5a:9:1"}; !slices.Equal(got, want) {
 		t.Errorf("entries (serial:reason:extensions) are %v, not %v", got, want)
+	}
+	if at := crl.RevokedCertificateEntries[4].RevocationTime; !at.Equal(crl.ThisUpdate) {
+		t.Errorf("a revocation of the future is dated %s, not %s", at, crl.ThisUpdate)
 	}
 	point := crl.Extensions[len(crl.Extensions)-1]
 	want := slices.Concat([]byte{0x30, byte(len(crlURL) + 9), 0xa0, byte(len(crlURL) + 4), 0xa0, byte(len(crlURL) + 2), 0x86, byte(len(crlURL))},
@@ -112,7 +120,16 @@ func TestCRLRefuses(t *testing.T) {
 	}
 	backwards := crlRequest("intermediate", 1)
 	backwards.NextUpdate = backwards.ThisUpdate
+	elsewhere := func(url string) sign.CRLRequest {
+		r := crlRequest("intermediate", 1)
+		r.URLs = []string{url}
+		return r
+	}
 	for name, r := range map[string]sign.CRLRequest{
+		"HTTPS":             elsewhere("https://ca.internal/crl"),
+		"no host":           elsewhere("http:///crl"),
+		"a space":           elsewhere("http://ca.internal/the crl"),
+		"not ASCII":         elsewhere("http://ca.internal/é"),
 		"no serial":         entry("", 0),
 		"serial not hex":    entry("xyz", 0),
 		"serial zero":       entry("00", 0),
@@ -124,7 +141,6 @@ func TestCRLRefuses(t *testing.T) {
 		"aACompromise":      entry("47", 10),
 		"a negative reason": entry("47", -1),
 		"nextUpdate":        backwards,
-		"the future":        crlRequest("intermediate", 1, sign.Revocation{Serial: "47", At: now.Add(time.Minute)}),
 		"no date":           crlRequest("intermediate", 1, sign.Revocation{Serial: "47"}),
 		"a date of 1990":    crlRequest("intermediate", 1, sign.Revocation{Serial: "47", At: time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)}), // lint
 		"twice":             crlRequest("intermediate", 1, sign.Revocation{Serial: "47", At: now}, sign.Revocation{Serial: "47", At: now}),

@@ -72,6 +72,11 @@ func NewIntermediate(pub crypto.PublicKey, parent Issuer, c CAConfig) ([]byte, e
 	if template.NotAfter.After(parent.Certificate.NotAfter) {
 		template.NotAfter = parent.Certificate.NotAfter
 	}
+	for _, address := range slices.Concat(list(c.IssuerURL), list(c.CRLURL)) {
+		if err := checkURL(address); err != nil {
+			return nil, fmt.Errorf("making an intermediate: %w", err)
+		}
+	}
 	template.MaxPathLenZero = true
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	template.IssuingCertificateURL = list(c.IssuerURL)

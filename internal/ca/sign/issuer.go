@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -22,7 +24,7 @@ type Issuer struct {
 	Key         crypto.Signer     // its private key; must be safe for concurrent use
 	Chain       [][]byte          // DER: what is served above the leaf, this CA first, the root left out
 
-	// What is written into the certificates that it signs; empty leaves the extension out.
+	// What is written into the certificates that it signs, http:// only; empty leaves the extension out.
 	IssuerURL string // where Certificate is to be had (AIA caIssuers, RFC 5280 §4.2.2.1)
 	CRLURL    string // where its CRL is, and the CRL's own name (RFC 5280 §4.2.1.13, §5.2.5)
 }
@@ -44,8 +46,29 @@ func (i Issuer) check() error {
 	case len(c.SubjectKeyId) == 0:
 		return fmt.Errorf("issuer %q: the certificate has no subject key identifier", i.ID)
 	}
+	for _, address := range slices.Concat(list(i.IssuerURL), list(i.CRLURL)) {
+		if err := checkURL(address); err != nil {
+			return fmt.Errorf("issuer %q: %w", i.ID, err)
+		}
+	}
 	_, err := algorithmOf(c.PublicKey)
 	return err
+}
+
+// checkURL says why a URL cannot stand in a certificate or CRL. It is fetched
+// while a certificate is being verified, so over HTTPS it would need itself
+// (RFC 5280 §8; BR §7.1.2.11.2).
+func checkURL(address string) error {
+	parsed, err := url.Parse(address)
+	if err != nil || parsed.Scheme != "http" || parsed.Host == "" || parsed.User != nil || parsed.Fragment != "" {
+		return fmt.Errorf("%q is not a complete http:// URL", address)
+	}
+	for _, c := range []byte(address) {
+		if c <= ' ' || c > '~' { // IA5String (RFC 5280 §4.2.1.6)
+			return fmt.Errorf("%q has a character that must be escaped in a URL", address)
+		}
+	}
+	return nil
 }
 
 // permits reports whether the issuer's own name constraints let id through.

@@ -336,6 +336,8 @@ func TestNewRefuses(t *testing.T) {
 		"no key":              {Issuers: change(func(i *sign.Issuer) { i.Key = nil }), Profiles: classic, Journal: j},
 		"no certificate":      {Issuers: change(func(i *sign.Issuer) { i.Certificate = nil }), Profiles: classic, Journal: j},
 		"another key":         {Issuers: change(func(i *sign.Issuer) { i.Key = h.leafKey }), Profiles: classic, Journal: j},
+		"an HTTPS CRL":        {Issuers: change(func(i *sign.Issuer) { i.CRLURL = "https://ca.internal/crl" }), Profiles: classic, Journal: j},
+		"an odd issuer URL":   {Issuers: change(func(i *sign.Issuer) { i.IssuerURL = "ca.internal/ca" }), Profiles: classic, Journal: j},
 		"not a CA":            {Issuers: change(func(i *sign.Issuer) { i.Certificate, i.Key = leafOnly, h.leafKey }), Profiles: classic, Journal: j},
 	} {
 		if _, err := sign.New(c); err == nil {
