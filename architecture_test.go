@@ -67,6 +67,9 @@ var table = map[string]row{
 	"internal/ca/catest": {ours: []string{"acme", "internal/ca/..."},
 		why: "a whole authority in one process, for tests"},
 
+	"internal/ca": {ours: []string{"acme", "internal/ca/..."},
+		why: "wires the roles of one authority in one process"},
+
 	"internal/bot/renew": {ours: []string{"acme", "internal/bot/lineage"},
 		why: "decides what to obtain and when; declares what solvers and installers do"},
 	"internal/bot/lineage": {ours: []string{"acme"},
@@ -151,6 +154,9 @@ func refused(name string, rule row, imported string) string {
 	}
 	if mine := ours(imported); mine != "" {
 		imported = mine
+		if strings.HasSuffix(mine, "test") && !strings.HasSuffix(name, "test") {
+			return "it is for tests"
+		}
 		if mine == name || inside(rule.ours, false) {
 			return ""
 		}
@@ -184,7 +190,7 @@ func ours(imported string) string {
 // side returns which program a package belongs to: "ca", "bot" or neither.
 func side(name string) string {
 	switch {
-	case name == "cmd/cairn", strings.HasPrefix(name, "internal/ca/"):
+	case name == "cmd/cairn", name == "internal/ca", strings.HasPrefix(name, "internal/ca/"):
 		return "ca"
 	case name == "cmd/cairnbot", strings.HasPrefix(name, "internal/bot/"):
 		return "bot"
@@ -288,7 +294,11 @@ func TestRulesBite(t *testing.T) {
 		{"nor the rules", "internal/ca/validate", `import _ "` + ca + `rules"`, "of ours"},
 		{"work does not know the door", "internal/ca/work", `import _ "` + ca + `front"`, "of ours"},
 		{"a wildcard takes in what lies below", "cmd/cairn", `import _ "` + ca + `front"`, ""},
+		{"but not what is for tests", "cmd/cairn", `import _ "` + ca + `catest"`, "it is for tests"},
+		{"which tests use", "cmd/cairn", `_test:import _ "` + ca + `catest"`, ""},
+		{"the whole authority may be wired", "cmd/cairn", `import _ "` + module + `/internal/ca"`, ""},
 		{"server and client are strangers", "cmd/cairn", `import _ "` + bot + `renew"`, "never import each other"},
+		{"nor does the client know the whole server", "internal/bot/solve", `import _ "` + module + `/internal/ca"`, "never import each other"},
 		{"in tests too", "internal/bot/renew", `_test:import _ "` + ca + `catest"`, "never import each other"},
 		{"tests import what they like besides", "internal/ca/rules", `_test:import _ "os"`, ""},
 		{"flags are read in cmd", "cmd/cairn", `import _ "github.com/spf13/pflag"`, ""},
