@@ -46,6 +46,9 @@ func fill(d *datadir.Dir, generation string) error {
 			return err
 		}
 	}
+	if err := d.SetAddresses(datadir.Addresses{ACME: "https://ca" + generation}); err != nil {
+		return err
+	}
 	if err := d.SetHTTPS([]byte("https "+generation), []byte("https key "+generation)); err != nil {
 		return err
 	}
@@ -85,6 +88,7 @@ func content(t *testing.T, dir string) []string {
 // whole is the content of a directory after fill.
 func whole(generation string) []string {
 	return []string{
+		"addresses.json -rw-r--r-- {\n  \"acme\": \"https://ca" + generation + "\",\n  \"published\": null\n}\n",
 		"cairn.db -rw-r--r-- database " + generation,
 		"cairn.db-shm -rw-r--r-- database " + generation,
 		"cairn.db-wal -rw-r--r-- database " + generation,
@@ -152,6 +156,9 @@ func TestFirstAndLaterRuns(t *testing.T) {
 	}
 	if text, err := os.ReadFile(d.RootFile()); string(text) != "second" {
 		t.Errorf("root.pem holds %q, %v", text, err)
+	}
+	if a, err := d.Addresses(); err != nil || a.ACME != "https://ca1" {
+		t.Errorf("Addresses = %+v, %v", a, err)
 	}
 	issuers, err := d.Issuers()
 	if err != nil || len(issuers) != 1 || string(issuers[0].Key) != "issuer key 1" {

@@ -14,8 +14,9 @@ type Instruction struct {
 	After    string // what else there is to know; may be empty
 }
 
-// The instructions, with what Instructions fills in: {der} the root's URL,
-// {hex} its fingerprint, {id} a short name, {host} where the authority listens.
+// The instructions, with what Instructions fills in: {fetch} curl's flags, {der}
+// the root's URL, {hex} its fingerprint, {id} a short name, {host} where the
+// authority listens.
 //
 // They fetch the DER and compare the SHA-256 of the whole file, which is the
 // certificate's fingerprint: a PEM file may hold a second certificate that
@@ -35,7 +36,7 @@ sudo update-ca-trust`,
 	},
 	{
 		System: "macOS",
-		Commands: `curl -fsSo cairn-root.der {der} &&
+		Commands: `curl {fetch} cairn-root.der {der} &&
 echo '{hex}  cairn-root.der' | shasum -a 256 -c &&
 sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keychain cairn-root.der`,
 		After: "Safari, Chrome and curl follow.",
@@ -43,7 +44,7 @@ sudo security add-trusted-cert -d -r trustRoot -k /Library/Keychains/System.keyc
 	{
 		System: "Windows",
 		Before: "In a PowerShell that runs as administrator:",
-		Commands: `Invoke-WebRequest -UseBasicParsing -Uri '{plainder}' -OutFile cairn-root.cer
+		Commands: `curl.exe {fetch} cairn-root.cer '{plainder}'
 if ((Get-FileHash -Algorithm SHA256 cairn-root.cer).Hash -eq '{hex}') {
   Import-Certificate -FilePath cairn-root.cer -CertStoreLocation Cert:\LocalMachine\Root
 } else { Write-Error 'cairn-root.cer is not the certificate that was meant' }`,
@@ -89,13 +90,19 @@ openssl s_client -connect {host} -CAfile cairn-root.pem -verify_return_error </d
 }
 
 // fetch downloads the root and goes on only if it is the one that was meant.
-const fetch = `curl -fsSo cairn-root.der {der} &&
+const fetch = `curl {fetch} cairn-root.der {der} &&
 echo '{hex}  cairn-root.der' | sha256sum -c &&
 `
 
 // Instructions says how to trust the root on each kind of system, with exact commands.
 func (p Page) Instructions() []Instruction {
+	flags := "-fsSo"
+	if strings.HasPrefix(p.RootDER, "https:") {
+		// Nothing vouches for that server yet. The comparison does, for what came from it.
+		flags = "-kfsSo"
+	}
 	fill := strings.NewReplacer(
+		"{fetch}", flags,
 		"{der}", quote(p.RootDER),
 		"{plainder}", p.RootDER,
 		"{directory}", quote(p.Directory),

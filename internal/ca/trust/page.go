@@ -23,8 +23,8 @@ import (
 // Page is what a person needs to know about one authority.
 type Page struct {
 	Directory string            // the URL of the ACME directory (RFC 8555 §7.1.1)
-	RootPEM   string            // the URL of the root certificate, PEM
-	RootDER   string            // the URL of the root certificate, DER
+	RootPEM   string            // the URL of the root certificate, PEM; plain http serves best
+	RootDER   string            // the same, DER; with https, a container's build cannot fetch it
 	RootFile  string            // where the root is on this machine; empty for a page that others see
 	Root      *x509.Certificate // the root certificate
 	Names     []string          // what the authority issues for: domains, addresses and ranges
