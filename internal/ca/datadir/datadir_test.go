@@ -212,22 +212,26 @@ func TestRootKeyTakenAway(t *testing.T) {
 	}
 }
 
+// put writes a file.
+func put(name, text string) func(t *testing.T, dir string) {
+	return func(t *testing.T, dir string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// chmod changes a mode.
+func chmod(name string, mode os.FileMode) func(t *testing.T, dir string) {
+	return func(t *testing.T, dir string) {
+		if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestRefusals changes a directory in one way each. Whatever is refused stays as it was.
 func TestRefusals(t *testing.T) {
-	put := func(name, text string) func(t *testing.T, dir string) {
-		return func(t *testing.T, dir string) {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	chmod := func(name string, mode os.FileMode) func(t *testing.T, dir string) {
-		return func(t *testing.T, dir string) {
-			if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	for _, test := range []struct {
 		name   string
 		valid  bool // begin with a valid directory, else with an empty one

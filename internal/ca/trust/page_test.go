@@ -101,9 +101,15 @@ func TestHTML(t *testing.T) {
 		t.Error("the style loads something")
 	}
 
+	checkPolicy(t, style.String())
+}
+
+// checkPolicy checks that the page's header lets its style through and nothing else.
+func checkPolicy(t *testing.T, style string) {
+	t.Helper()
 	header := http.Header{}
 	trust.SetHeaders(header)
-	sum := sha256.Sum256([]byte(style.String()))
+	sum := sha256.Sum256([]byte(style))
 	policy := header.Get("Content-Security-Policy")
 	if !strings.Contains(policy, "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"';") {
 		t.Errorf("the policy does not let the page's style through: %s", policy)
