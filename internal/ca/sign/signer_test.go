@@ -171,6 +171,19 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestLintRefuses has a name that only a lint knows to be wrong: the error names the lint.
+func TestLintRefuses(t *testing.T) {
+	h := newHierarchy(t, "internal")
+	journal := newMemory()
+	_, err := h.signer(t, journal).Certificate(context.Background(), h.request("order", "xn--0000h.internal"))
+	if !errors.Is(err, sign.ErrRefused) || !strings.Contains(err.Error(), "e_international_dns_name_not_unicode") {
+		t.Errorf("the error does not name the lint: %v", err)
+	}
+	if len(journal.serials) != 0 {
+		t.Error("a serial was reserved")
+	}
+}
+
 // TestOnceForAnOrder asks again for an order that has its certificate.
 func TestOnceForAnOrder(t *testing.T) {
 	h := newHierarchy(t, "internal")
@@ -194,8 +207,7 @@ func TestOnceForAnOrder(t *testing.T) {
 	}
 }
 
-// TestValidity moves the clock against the issuer's own validity: from two
-// hours before the hierarchy was made until five years later.
+// TestValidity moves the clock to and beyond the end of the issuer's own validity.
 func TestValidity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHierarchy(t, "internal")
