@@ -147,16 +147,17 @@ func TestRefused(t *testing.T) {
 		"a broken xn-- name":     named("xn--0000h.internal"), // lint: not decodable
 		"no key":                 keyed(nil),
 		"P-224":                  keyed(p224.Public()),
-		"a point off the curve":  keyed(&ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}),
-		"RSA of 1024 bits":       keyed(&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537}),
-		"an even exponent":       keyed(even),
-		"a private key":          keyed(h.leafKey),
-		"the issuer's key":       keyed(h.intermediate.Key.Public()),
-		"the root's key":         keyed(h.root.Key.Public()),
-		"notBefore too early":    change(func(r *sign.Request) { r.NotBefore = time.Now().Truncate(time.Second).Add(-2 * time.Hour) }),
-		"notAfter too late":      change(func(r *sign.Request) { r.NotAfter = time.Now().Truncate(time.Second).Add(91 * 24 * time.Hour) }),
-		"notAfter in the past":   change(func(r *sign.Request) { r.NotAfter = time.Now().Truncate(time.Second).Add(-time.Minute) }),
-		"half seconds":           change(func(r *sign.Request) { r.NotAfter = time.Now().Truncate(time.Second).Add(time.Hour + time.Second/2) }),
+		//lint:ignore SA1019 a key that only these fields can hold
+		"a point off the curve": keyed(&ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}),
+		"RSA of 1024 bits":      keyed(&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1023), E: 65537}),
+		"an even exponent":      keyed(even),
+		"a private key":         keyed(h.leafKey),
+		"the issuer's key":      keyed(h.intermediate.Key.Public()),
+		"the root's key":        keyed(h.root.Key.Public()),
+		"notBefore too early":   change(func(r *sign.Request) { r.NotBefore = time.Now().Truncate(time.Second).Add(-2 * time.Hour) }),
+		"notAfter too late":     change(func(r *sign.Request) { r.NotAfter = time.Now().Truncate(time.Second).Add(91 * 24 * time.Hour) }),
+		"notAfter in the past":  change(func(r *sign.Request) { r.NotAfter = time.Now().Truncate(time.Second).Add(-time.Minute) }),
+		"half seconds":          change(func(r *sign.Request) { r.NotAfter = time.Now().Truncate(time.Second).Add(time.Hour + time.Second/2) }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			journal := newMemory()
