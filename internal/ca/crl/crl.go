@@ -8,11 +8,10 @@ package crl
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +31,11 @@ type Config struct {
 	Signer  Signer
 	Issuers []string // IDs, those that no longer issue included
 	Log     *slog.Logger
+
+	// Frozen lists those of Issuers whose key is not at hand: their newest list is served as it is.
+	Frozen []string
+	// URLs are the names that an issuer's list has in certificates, past ones included; none means the issuer's own.
+	URLs map[string][]string
 
 	Check    time.Duration // how often new revocations are looked for; 0 means 5 s
 	Refresh  time.Duration // the age at which a list is renewed though nothing changed; 0 means 24 h
@@ -109,8 +113,8 @@ func (p *Publisher) update(ctx context.Context, issuer string) error {
 		if err != nil {
 			return fmt.Errorf("listing revocations: %w", err)
 		}
-		next, err = p.request(issuer, last, revoked, tx.Now)
-		return err
+		next = p.request(issuer, last, revoked, tx.Now)
+		return nil
 	}); err != nil {
 		return err
 	}
@@ -135,11 +139,15 @@ func (p *Publisher) update(ctx context.Context, issuer string) error {
 // due finds the newest list of issuer and whether it is time for another.
 func (p *Publisher) due(tx *store.Tx, issuer string) (store.CRL, bool, error) {
 	last, err := tx.CRL(issuer)
+	frozen := slices.Contains(p.Frozen, issuer)
 	if errors.Is(err, store.ErrNotFound) {
-		return last, true, nil
+		return last, !frozen, nil
 	}
 	if err != nil {
 		return last, false, fmt.Errorf("finding the newest list: %w", err)
+	}
+	if frozen {
+		return last, false, nil
 	}
 	if !tx.Now.Before(last.ThisUpdate.Add(p.Refresh)) {
 		return last, true, nil
@@ -149,22 +157,17 @@ func (p *Publisher) due(tx *store.Tx, issuer string) (store.CRL, bool, error) {
 }
 
 // request makes the list that follows last.
-func (p *Publisher) request(issuer string, last store.CRL, revoked []rules.Certificate, now time.Time) (sign.CRLRequest, error) {
+func (p *Publisher) request(issuer string, last store.CRL, revoked []rules.Certificate, now time.Time) sign.CRLRequest {
 	r := sign.CRLRequest{
 		Issuer:     issuer,
-		Number:     big.NewInt(last.Number + 1),
+		Number:     uint64(last.Number + 1),
 		ThisUpdate: now,
 		NextUpdate: now.Add(p.Validity),
-		Entries:    make([]x509.RevocationListEntry, 0, len(revoked)),
+		URLs:       p.URLs[issuer],
+		Entries:    make([]sign.Revocation, 0, len(revoked)),
 	}
 	for _, c := range revoked {
-		serial, ok := new(big.Int).SetString(c.Serial, 16)
-		if !ok {
-			return r, fmt.Errorf("serial %q in the store is not hexadecimal", c.Serial)
-		}
-		r.Entries = append(r.Entries, x509.RevocationListEntry{
-			SerialNumber: serial, RevocationTime: c.Revoked, ReasonCode: c.Reason,
-		})
+		r.Entries = append(r.Entries, sign.Revocation{Serial: c.Serial, At: c.Revoked, Reason: c.Reason})
 	}
-	return r, nil
+	return r
 }

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"net/http"
 	"net/mail"
 	"strings"
 	"time"
@@ -60,7 +59,7 @@ func (a Account) Active() *acme.Problem {
 		return nil
 	}
 	return acme.Problemf(acme.TypeUnauthorized, "the account is %s: register a new one with another key", a.Status).
-		WithStatus(http.StatusUnauthorized)
+		WithStatus(401) // RFC 8555 §7.3.6 fixes it
 }
 
 // Update decides on a request to the account's URL (RFC 8555 §7.3.2). Contacts are

@@ -52,7 +52,7 @@ func (j Journal) Reserve(ctx context.Context, e sign.Entry, replaces string) err
 		}
 		return tx.InsertCertificate(rules.Certificate{
 			Serial: e.Serial, Issuer: e.Issuer, Order: e.Order, Account: account, Profile: e.Profile,
-			State: rules.Reserved, Digest: e.Digest, NotBefore: e.NotBefore, NotAfter: e.NotAfter, Created: tx.Now,
+			State: rules.Reserved, Digest: e.Digest[:], NotBefore: e.NotBefore, NotAfter: e.NotAfter, Created: tx.Now,
 		})
 	}))
 }
@@ -74,10 +74,12 @@ func (j Journal) Settle(ctx context.Context, e sign.Entry) error {
 }
 
 func entryOf(c rules.Certificate) sign.Entry {
-	return sign.Entry{
+	e := sign.Entry{
 		Order: c.Order, Serial: c.Serial, Issuer: c.Issuer, Profile: c.Profile,
-		NotBefore: c.NotBefore, NotAfter: c.NotAfter, Digest: c.Digest, DER: c.DER,
+		NotBefore: c.NotBefore, NotAfter: c.NotAfter, DER: c.DER,
 	}
+	copy(e.Digest[:], c.Digest)
+	return e
 }
 
 // conflict says in the signer's words that somebody else was faster.

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// newRoot is the table of sub-commands.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "cairn",
+		Short: "A certificate authority that speaks ACME",
+		Long: `Cairn is a certificate authority of your own that speaks ACME, the protocol of
+Let's Encrypt, so that certbot, lego, acme.sh, Caddy and cairnbot get their
+certificates from it.
+
+Start with:  cairn up`,
+		Version:       version,
+		SilenceErrors: true, // complain says them
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetVersionTemplate("cairn {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return withHint(usageError{err}, "%s --help lists what can be said", cmd.CommandPath())
+	})
+	root.AddCommand(newUp(), newTrust())
+	for _, cmd := range append(root.Commands(), root) {
+		cmd.Args = noArguments
+	}
+	return root
+}
+
+// noArguments refuses words that are neither commands nor flags.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return withHint(usageError{fmt.Errorf("%q is not a command of %s", args[0], cmd.CommandPath())},
+		"%s --help lists what can be said", cmd.CommandPath())
+}

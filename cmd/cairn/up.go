@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca"
+	"github.com/cairn-ca/cairn/internal/ca/datadir"
+)
+
+// upFlags is what can be said to `cairn up`.
+type upFlags struct {
+	data, listen, http, url, terms string
+	names, resolvers, targets      []string
+	newRoot, verbose               bool
+	http01Port, tlsALPN01Port      int
+}
+
+func newUp() *cobra.Command {
+	var f upFlags
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start a certificate authority; nothing needs to be configured",
+		Long: `Starts a certificate authority and runs it until it is told to end.
+
+The first start makes a root certificate, an issuer, a database and the CA's own
+HTTPS certificate in the data directory; later starts use what is there. The root
+can only vouch for private names and addresses, and for those that --names adds.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.up(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.data, "data", defaultData(), "`DIR` that holds the keys, the certificates and the database")
+	flags.StringVar(&f.listen, "listen", ":8443", "`ADDR` to answer ACME on, over HTTPS")
+	flags.StringVar(&f.http, "http", ":8080", "`ADDR` to serve CRLs and issuers' certificates on, over plain HTTP")
+	flags.StringVar(&f.url, "url", "", "`https://HOST[:PORT]` under which clients reach this CA (default: this machine's name)")
+	flags.StringArrayVar(&f.names, "names", nil, "domain `SUFFIX`, address or range to issue for, beside private ones; can be repeated")
+	flags.BoolVar(&f.newRoot, "new-root", false, "make another root beside the present one if that does not permit --names")
+	flags.StringArrayVar(&f.resolvers, "resolver", nil, "`HOST:PORT` of a DNS server to ask instead of the machine's; can be repeated")
+	flags.IntVar(&f.http01Port, "http-01-port", 80, "`PORT` at which http-01 challenges are checked")
+	flags.IntVar(&f.tlsALPN01Port, "tls-alpn-01-port", 443, "`PORT` to which a challenge may be redirected over HTTPS")
+	flags.StringArrayVar(&f.targets, "allow-target", nil, "address range (`CIDR`) to check challenges at although it is refused by default; can be repeated")
+	flags.StringVar(&f.terms, "terms", "", "`URL` of terms of service that clients must agree to")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every request")
+	return cmd
+}
+
+// up runs the CA until ctx ends.
+func (f upFlags) up(ctx context.Context, out, errs io.Writer) error {
+	config, err := f.config(errs)
+	if err != nil {
+		return err
+	}
+	authority, err := ca.Open(ctx, config)
+	if err != nil {
+		return explain(err)
+	}
+	page := authority.Page()
+	if authority.New() {
+		fmt.Fprintf(out, "A new root certificate was made. Whoever is to trust this CA must trust it: see %s or `cairn trust`.\n\n", authority.URL())
+	}
+	if err := page.WriteSummary(out); err != nil {
+		return errors.Join(err, authority.Close())
+	}
+	fmt.Fprintf(out, "\nReady. How to trust this CA: %s\n", authority.URL())
+	if err := authority.Serve(ctx); err != nil {
+		return err
+	}
+	config.Log.Info("ended in good order")
+	return nil
+}
+
+// config checks the flags; an error names the flag and what it takes.
+func (f upFlags) config(logs io.Writer) (ca.Config, error) {
+	bad := func(flag, value string, why any) (ca.Config, error) {
+		return ca.Config{}, usageError{fmt.Errorf("--%s %q: %v", flag, value, why)}
+	}
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	c := ca.Config{
+		Dir: f.data, Listen: f.listen, HTTP: f.http, URL: f.url, NewRoot: f.newRoot, Terms: f.terms,
+		HTTP01Port: f.http01Port, TLSALPN01Port: f.tlsALPN01Port, Resolvers: f.resolvers,
+		Log: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: level})),
+	}
+	names, err := acme.ParseSubtrees(f.names)
+	if err != nil {
+		return ca.Config{}, usageError{fmt.Errorf("--names: %w", err)}
+	}
+	c.Names = names
+	for _, target := range f.targets {
+		prefix, err := netip.ParsePrefix(target)
+		if addr, addrErr := netip.ParseAddr(target); addrErr == nil {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			return bad("allow-target", target, "it is neither a range such as 169.254.0.0/16 nor an address")
+		}
+		c.AllowTargets = append(c.AllowTargets, prefix.Masked())
+	}
+	for _, resolver := range f.resolvers {
+		host, port, err := net.SplitHostPort(resolver)
+		if n, portErr := strconv.Atoi(port); err != nil || host == "" || portErr != nil || n < 1 || n > 65535 {
+			return bad("resolver", resolver, "it is not HOST:PORT, for example 10.0.0.53:53")
+		}
+	}
+	for flag, port := range map[string]int{"http-01-port": f.http01Port, "tls-alpn-01-port": f.tlsALPN01Port} {
+		if port < 1 || port > 65535 {
+			return bad(flag, strconv.Itoa(port), "a port is from 1 to 65535")
+		}
+	}
+	if u, err := url.Parse(f.terms); f.terms != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "") {
+		return bad("terms", f.terms, "it is not the URL of a page")
+	}
+	return c, nil
+}
+
+// explain adds what to do about an error of starting, where its text does not say so.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return withHint(err, "another program has the port: choose another with --listen or --http, or end that program")
+	case errors.Is(err, syscall.EACCES) || errors.Is(err, fs.ErrPermission):
+		return withHint(err, "choose a port above 1023 and a directory of yours (--data), or start as root")
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return withHint(err, "--listen and --http take an address of this machine, or just :PORT")
+	}
+	return err
+}
+
+// defaultData is where data goes when --data is not given; "" if nothing says where.
+func defaultData() string {
+	dir, err := datadir.Default(os.Geteuid(), os.Getenv("HOME"), os.Getenv("XDG_DATA_HOME"))
+	if err != nil {
+		return ""
+	}
+	return dir
+}

@@ -1,0 +1,333 @@
+// Package ca is the authority as one thing: every role in one process, on one
+// data directory, with nothing to configure. It wires the packages below it and
+// decides nothing that they could.
+package ca
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/crl"
+	"github.com/cairn-ca/cairn/internal/ca/datadir"
+	"github.com/cairn-ca/cairn/internal/ca/front"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/sign"
+	"github.com/cairn-ca/cairn/internal/ca/store"
+	"github.com/cairn-ca/cairn/internal/ca/trust"
+	"github.com/cairn-ca/cairn/internal/ca/validate"
+	"github.com/cairn-ca/cairn/internal/ca/work"
+)
+
+// Config is what an operator can say to `cairn up`. Only Dir and Log are required.
+type Config struct {
+	Dir     string        // the data directory; made if it does not exist
+	Listen  string        // of HTTPS; "" means ":8443"
+	HTTP    string        // of plain HTTP, for CRLs and issuers' certificates; "" means ":8080"
+	URL     string        // https://HOST[:PORT]; "" means the machine's name and the port of Listen
+	Names   acme.Subtrees // for which certificates are issued, beside private names and the machine's own
+	NewRoot bool          // make another root if the present one does not permit Names
+
+	Resolvers     []string       // HOST:PORT each; none means those of the machine
+	HTTP01Port    int            // 0 means 80
+	TLSALPN01Port int            // 0 means 443
+	AllowTargets  []netip.Prefix // addresses to validate at although they are refused by default
+	Terms         string         // URL of the terms of service; "" means none
+
+	HostsFile, ResolvConf string                  // "" means those in /etc
+	Machine               func() (Machine, error) // nil asks the system
+	Log                   *slog.Logger
+}
+
+// CA is an authority that listens, once Serve runs.
+type CA struct {
+	config    Config
+	log       *slog.Logger
+	dir       *datadir.Dir
+	db        *store.DB
+	hierarchy *hierarchy
+	worker    *work.Worker
+	leafCRLs  *crl.Publisher
+	rootCRLs  *crl.Publisher
+	own       *ownCertificate
+	front     http.Handler
+
+	https, http net.Listener
+	url         string   // https://HOST[:PORT], without a path
+	httpURL     string   // http://HOST:PORT
+	published   []string // httpURL, and those of earlier runs
+}
+
+// Open makes or opens the data directory, listens, and is ready to Serve. On
+// first use it makes the root, the issuer and the CA's own certificate; a crash
+// on the way leaves a directory that the next Open starts over.
+func Open(ctx context.Context, c Config) (*CA, error) {
+	if c.Machine == nil {
+		hosts := c.HostsFile
+		if hosts == "" {
+			hosts = "/etc/hosts"
+		}
+		c.Machine = func() (Machine, error) { return ThisMachine(hosts) }
+	}
+	ca := &CA{config: c, log: c.Log}
+	steps := []func(context.Context) error{
+		ca.listen, ca.openDirectory, ca.openHierarchy, ca.openStore, ca.openSigner, ca.openFront,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, ca.Close())
+		}
+	}
+	return ca, nil
+}
+
+// listen opens both ports, since certificates name them.
+func (c *CA) listen(ctx context.Context) (err error) {
+	machine, err := c.config.Machine()
+	if err != nil {
+		return err
+	}
+	var listener net.ListenConfig
+	if c.https, err = listener.Listen(ctx, "tcp", orElse(c.config.Listen, ":8443")); err != nil {
+		return fmt.Errorf("listening for ACME (--listen): %w", err)
+	}
+	if c.http, err = listener.Listen(ctx, "tcp", orElse(c.config.HTTP, ":8080")); err != nil {
+		return fmt.Errorf("listening for requests for CRLs (--http): %w", err)
+	}
+	if c.url, err = c.findURL(machine); err != nil {
+		return err
+	}
+	host := mustParse(c.url).Hostname()
+	c.httpURL = "http://" + net.JoinHostPort(host, port(c.http))
+	return nil
+}
+
+// findURL checks the configured URL, or makes one of the machine's name.
+func (c *CA) findURL(machine Machine) (string, error) {
+	if c.config.URL != "" {
+		u, err := url.Parse(c.config.URL)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+			return "", fmt.Errorf("--url %q is not of the form https://HOST[:PORT]", c.config.URL)
+		}
+		if _, problem := acme.IdentifierFor(u.Hostname()).Normalize(); problem != nil {
+			return "", fmt.Errorf("--url %q: %s", c.config.URL, problem.Detail)
+		}
+		return "https://" + strings.ToLower(u.Host), nil
+	}
+	host := "localhost"
+	if addr := c.https.Addr().(*net.TCPAddr); !addr.IP.IsLoopback() && len(machine.Names) > 0 {
+		host = machine.Names[len(machine.Names)-1] // the full name, if there is one
+	}
+	return "https://" + net.JoinHostPort(host, port(c.https)), nil
+}
+
+func (c *CA) openDirectory(context.Context) (err error) {
+	if c.dir, err = datadir.Open(datadir.Config{Dir: c.config.Dir, Create: true}); err != nil {
+		return err
+	}
+	addresses, err := c.dir.Addresses()
+	if err != nil {
+		return err
+	}
+	earlier := slices.DeleteFunc(addresses.Published, func(url string) bool { return url == c.httpURL })
+	c.published = append([]string{c.httpURL}, earlier...)
+	return c.dir.SetAddresses(datadir.Addresses{ACME: c.url, Published: c.published})
+}
+
+// openHierarchy loads the roots and issuers, makes what is missing, and ends the first run.
+func (c *CA) openHierarchy(context.Context) error {
+	machine, err := c.config.Machine()
+	if err != nil {
+		return err
+	}
+	c.hierarchy, err = openHierarchy(hierarchyConfig{
+		dir: c.dir, published: c.published, log: c.log,
+		standard: machine.Subtrees(), names: c.config.Names, newRoot: c.config.NewRoot,
+		label: mustParse(c.url).Hostname(),
+	})
+	return err
+}
+
+// openStore opens the database. No other process has the data directory, so
+// whatever work an earlier one had leased is free.
+func (c *CA) openStore(ctx context.Context) (err error) {
+	c.db, err = store.Open(ctx, store.Config{Path: c.dir.Database(), Log: c.log})
+	return err
+}
+
+// openSigner makes what needs the keys: the signer, the CRLs and the CA's own certificate.
+func (c *CA) openSigner(ctx context.Context) error {
+	signer, err := sign.New(sign.Config{
+		Issuers:  c.hierarchy.signers(),
+		Profiles: []sign.Profile{sign.Classic()},
+		Journal:  work.Journal{DB: c.db},
+	})
+	if err != nil {
+		return err
+	}
+	c.leafCRLs = crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: c.hierarchy.issuerIDs(), URLs: c.hierarchy.crlURLs(), Log: c.log})
+	// A root's CRL changes when an issuer is revoked, which is once in a blue moon. It must
+	// outlive the time for which the root's key is locked away.
+	c.rootCRLs = crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: c.hierarchy.rootIDs(), URLs: c.hierarchy.crlURLs(), Log: c.log,
+		Frozen: c.hierarchy.keyless(), Check: time.Hour, Refresh: 30 * 24 * time.Hour, Validity: issuerLifetime})
+	if err := errors.Join(c.leafCRLs.Update(ctx), c.rootCRLs.Update(ctx)); err != nil {
+		return err
+	}
+	c.own = &ownCertificate{
+		dir: c.dir, signer: signer, issuer: c.hierarchy.issuers[0], log: c.log,
+		urlHost: mustParse(c.url).Hostname(), permitted: c.hierarchy.names(), machine: c.config.Machine,
+	}
+	if err := c.own.fit(ctx); err != nil {
+		return err
+	}
+	return c.openWorker(ctx, signer)
+}
+
+// openWorker makes what validates and issues.
+func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
+	resolver, err := validate.NewResolver(validate.ResolverConfig{
+		HostsFile: c.config.HostsFile, ResolvConf: c.config.ResolvConf, Servers: c.config.Resolvers,
+	})
+	if err != nil {
+		return err
+	}
+	c.worker = work.New(work.Config{
+		DB: c.db, Signer: signer, Log: c.log,
+		Validator: validate.New(validate.Config{
+			Resolver: resolver, HTTP01Port: c.config.HTTP01Port, TLSALPN01Port: c.config.TLSALPN01Port,
+			Allow: c.config.AllowTargets, Log: c.log,
+		}),
+	})
+	return c.worker.RecoverAll(ctx)
+}
+
+// openFront makes the ACME server, and with it the directory complete.
+func (c *CA) openFront(context.Context) error {
+	handler, err := front.New(front.Config{
+		DB: c.db, Worker: c.worker, Log: c.log,
+		Policy: rules.Policy{Names: c.hierarchy.names(), TermsOfService: c.config.Terms, Profiles: []rules.Profile{rules.Classic()}},
+		URL:    c.url, OwnHost: c.own.owns, Chain: c.hierarchy.chain, Page: http.HandlerFunc(c.page),
+	})
+	if err != nil {
+		return err
+	}
+	c.front = handler
+	if c.dir.FirstRun() {
+		return c.dir.Complete() // the marker, last of all
+	}
+	return nil
+}
+
+// URL is where the CA is, without a path: https://HOST[:PORT].
+func (c *CA) URL() string { return c.url }
+
+// Page is what people on this machine need to know to use and to trust the CA.
+func (c *CA) Page() trust.Page {
+	page := pageAt(c.url, c.httpURL, c.hierarchy.roots[0].certificate)
+	page.Terms = c.config.Terms
+	page.RootFile = c.dir.RootFile()
+	return page
+}
+
+// PageOf is Page for a data directory that another process may be using.
+func PageOf(dir string) (trust.Page, error) {
+	d, err := datadir.Open(datadir.Config{Dir: dir, ReadOnly: true})
+	if err != nil {
+		return trust.Page{}, err
+	}
+	defer d.Close()
+	addresses, err := d.Addresses()
+	if err != nil {
+		return trust.Page{}, err
+	}
+	roots, err := d.Roots()
+	if err != nil {
+		return trust.Page{}, err
+	}
+	if len(roots) == 0 || len(addresses.Published) == 0 {
+		return trust.Page{}, fmt.Errorf("%s is not whole: it has no root or no addresses", d.Path())
+	}
+	root, err := parseCertificate(roots[len(roots)-1].Certificate)
+	if err != nil {
+		return trust.Page{}, fmt.Errorf("reading %s: %w", d.RootFile(), err)
+	}
+	page := pageAt(addresses.ACME, addresses.Published[0], root)
+	page.RootFile = d.RootFile()
+	return page, nil
+}
+
+// New reports whether this Open made a root, so that there is something to trust anew.
+func (c *CA) New() bool { return c.hierarchy.madeRoot }
+
+// pageAt says what there is to know about a CA whose ACME server is at base. The root
+// comes over plain HTTP: a client that does not trust it yet cannot verify its
+// HTTPS either, and every instruction compares the fingerprint.
+func pageAt(base, httpBase string, root *x509.Certificate) trust.Page {
+	return trust.Page{
+		Directory: base + "/directory",
+		RootPEM:   httpBase + "/root.pem",
+		RootDER:   httpBase + "/root.der",
+		Root:      root,
+		Names:     sign.NamesOf(root).Strings(),
+	}
+}
+
+// page serves the trust page and the root.
+func (c *CA) page(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/" {
+		c.public(w, r)
+		return
+	}
+	base, httpBase := c.url, c.httpURL
+	if host := hostOf(r.Host); c.own.owns(host) {
+		base, httpBase = "https://"+r.Host, "http://"+net.JoinHostPort(host, port(c.http))
+	}
+	page := pageAt(base, httpBase, c.hierarchy.roots[0].certificate)
+	page.Terms = c.config.Terms
+	trust.SetHeaders(w.Header())
+	if err := page.WriteHTML(w); err != nil {
+		c.log.Error("writing the trust page failed", "error", err)
+	}
+}
+
+// hostOf is a Host header without its port, and without the brackets of IPv6.
+func hostOf(header string) string {
+	if host, _, err := net.SplitHostPort(header); err == nil {
+		return host
+	}
+	return strings.Trim(header, "[]")
+}
+
+func orElse(value, standard string) string {
+	if value == "" {
+		return standard
+	}
+	return value
+}
+
+// mustParse parses a URL that was made here or checked before.
+func mustParse(text string) *url.URL {
+	u, err := url.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+func port(l net.Listener) string { return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
+
+func addressText(ip []byte) string {
+	addr, _ := netip.AddrFromSlice(ip)
+	return addr.Unmap().String()
+}

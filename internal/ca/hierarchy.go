@@ -1,0 +1,288 @@
+package ca
+
+import (
+	"crypto"
+	"crypto/elliptic"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/datadir"
+	"github.com/cairn-ca/cairn/internal/ca/sign"
+)
+
+const (
+	rootLifetime   = 20 * 365 * 24 * time.Hour
+	issuerLifetime = 5 * 365 * 24 * time.Hour
+	// issuerReserve is when the next issuer is made: long before the last certificate
+	// of the old one would have to be cut short.
+	issuerReserve = 365 * 24 * time.Hour
+)
+
+// authority is a root or an issuer: a certificate with its key.
+type authority struct {
+	number      int
+	id          string // of an issuer "1", of a root "root-1": the name of its CRL
+	certificate *x509.Certificate
+	key         crypto.Signer // nil for a root whose key was taken away
+	issuerURL   string        // of what it signs
+	crlURLs     []string      // under which its CRL was promised, the present one first
+}
+
+// chain is what is served above a leaf: the issuer, without the root.
+func (a authority) chain() [][]byte { return [][]byte{a.certificate.Raw} }
+
+// hierarchy is every root and issuer of a CA, the newest first. New certificates
+// come from the newest; the others live on for their CRLs.
+type hierarchy struct {
+	hierarchyConfig
+	roots, issuers []authority
+	madeRoot       bool
+}
+
+type hierarchyConfig struct {
+	dir       *datadir.Dir
+	log       *slog.Logger
+	published []string      // http://HOST:PORT for the URLs in certificates, past ones after the present one
+	label     string        // what tells this CA's certificates from another's, for people
+	standard  acme.Subtrees // permitted without asking
+	names     acme.Subtrees // permitted by request
+	newRoot   bool
+}
+
+// openHierarchy loads what there is and makes what is missing: on first use all
+// of it, later another root where names are asked for that no root permits and
+// newRoot is set, and the next issuer when the present one grows old.
+func openHierarchy(c hierarchyConfig) (*hierarchy, error) {
+	h := &hierarchy{hierarchyConfig: c}
+	if err := h.load(); err != nil {
+		return nil, err
+	}
+	if err := h.makeRoot(); err != nil {
+		return nil, err
+	}
+	if err := h.makeIssuer(time.Now()); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// makeRoot makes a root if there is none, or none for the names and the operator wants another.
+func (h *hierarchy) makeRoot() error {
+	names := h.standard.Union(h.names)
+	if len(h.roots) > 0 {
+		missing := h.names
+		permitted := sign.NamesOf(h.roots[0].certificate)
+		if missing = permitted.Missing(h.names); len(missing.Strings()) == 0 {
+			if h.newRoot {
+				h.log.Info("no new root is needed: the present one permits the names", "root", h.roots[0].id)
+			}
+			return nil
+		}
+		if !h.newRoot {
+			return fmt.Errorf("the root certificate does not permit %s, and a root cannot be changed: "+
+				"add --new-root to make another one beside it, which has to be trusted anew", strings.Join(missing.Strings(), ", "))
+		}
+		names = names.Union(permitted)
+	}
+	n := len(h.roots) + 1
+	key, err := sign.NewKey(elliptic.P384())
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	der, err := sign.NewRoot(key, sign.CAConfig{
+		CommonName: fmt.Sprintf("Cairn root %d of %.30s", n, h.label),
+		Names:      names, NotBefore: now.Add(-time.Hour), Lifetime: rootLifetime,
+	})
+	if err != nil {
+		return err
+	}
+	keyPEM, err := sign.EncodeKey(key)
+	if err != nil {
+		return err
+	}
+	if _, err := h.dir.AddRoot(encodeCertificate(der), keyPEM); err != nil {
+		return err
+	}
+	h.madeRoot = true
+	h.log.Info("a root was made", "root", n, "names", names.Strings())
+	return h.load()
+}
+
+// makeIssuer makes an issuer under the newest root if there is none, or none with enough life left.
+func (h *hierarchy) makeIssuer(now time.Time) error {
+	root := h.roots[0]
+	if len(h.issuers) > 0 {
+		newest := h.issuers[0].certificate
+		under := newest.CheckSignatureFrom(root.certificate) == nil
+		if left := newest.NotAfter.Sub(now); under && left > issuerReserve {
+			return nil
+		} else if under && root.key == nil {
+			if left <= 0 {
+				return fmt.Errorf("the issuer's certificate has ended, and the next one needs the root's key: %w", h.noKey())
+			}
+			h.log.Warn("the issuer's certificate ends soon, and the next one needs the root's key",
+				"end", newest.NotAfter, "remedy", h.noKey())
+			return nil
+		}
+	}
+	if root.key == nil {
+		return fmt.Errorf("making an issuer needs the root's key: %w", h.noKey())
+	}
+	n := len(h.issuers) + 1
+	key, err := sign.NewKey(elliptic.P256())
+	if err != nil {
+		return err
+	}
+	der, err := sign.NewIntermediate(key.Public(), root.issuer(), sign.CAConfig{
+		CommonName: fmt.Sprintf("Cairn issuer %d of %.30s", n, h.label),
+		Names:      sign.NamesOf(root.certificate), NotBefore: now.Add(-time.Hour), Lifetime: issuerLifetime,
+		IssuerURL: root.issuerURL, CRLURL: root.crlURLs[0],
+	})
+	if err != nil {
+		return err
+	}
+	keyPEM, err := sign.EncodeKey(key)
+	if err != nil {
+		return err
+	}
+	if _, err := h.dir.AddIssuer(encodeCertificate(der), keyPEM); err != nil {
+		return err
+	}
+	h.log.Info("an issuer was made", "issuer", n, "root", root.id)
+	return h.load()
+}
+
+// load reads every root and issuer, the newest first.
+func (h *hierarchy) load() error {
+	h.roots, h.issuers = nil, nil
+	roots, err := h.dir.Roots()
+	if err != nil {
+		return err
+	}
+	for _, pair := range roots {
+		a, err := h.authority("root-"+strconv.Itoa(pair.Number), pair)
+		if err != nil {
+			return fmt.Errorf("loading root %d: %w", pair.Number, err)
+		}
+		a.issuerURL = h.published[0] + "/roots/" + a.id + ".der"
+		h.roots = append(h.roots, a)
+	}
+	issuers, err := h.dir.Issuers()
+	if err != nil {
+		return err
+	}
+	for _, pair := range issuers {
+		a, err := h.authority(strconv.Itoa(pair.Number), pair)
+		if err != nil {
+			return fmt.Errorf("loading issuer %d: %w", pair.Number, err)
+		}
+		a.issuerURL = h.published[0] + "/issuers/" + a.id + ".der"
+		h.issuers = append(h.issuers, a)
+	}
+	slices.Reverse(h.roots)
+	slices.Reverse(h.issuers)
+	return nil
+}
+
+// authority reads a certificate and its key, and under which URLs its CRL was promised.
+func (h *hierarchy) authority(id string, pair datadir.Pair) (a authority, err error) {
+	a.id, a.number = id, pair.Number
+	if a.certificate, err = parseCertificate(pair.Certificate); err != nil {
+		return a, fmt.Errorf("its certificate: %w", err)
+	}
+	if pair.Key != nil {
+		if a.key, err = sign.ParseKey(pair.Key); err != nil {
+			return a, fmt.Errorf("its key: %w", err)
+		}
+	}
+	// Certificates keep the URL that they were issued with, so a list names all that were ever used.
+	for _, base := range h.published {
+		a.crlURLs = append(a.crlURLs, base+"/crl/"+id+".crl")
+	}
+	return a, nil
+}
+
+// noKey is the error that says where the newest root's key belongs.
+func (h *hierarchy) noKey() error {
+	_, err := h.dir.RootKey(h.roots[0].number)
+	return err
+}
+
+func (a authority) issuer() sign.Issuer {
+	return sign.Issuer{
+		ID: a.id, Certificate: a.certificate, Key: a.key, Chain: a.chain(),
+		IssuerURL: a.issuerURL, CRLURL: a.crlURLs[0],
+	}
+}
+
+// signers lists all whose key is at hand, the one that issues first.
+func (h *hierarchy) signers() (all []sign.Issuer) {
+	for _, a := range slices.Concat(h.issuers, h.roots) {
+		if a.key != nil {
+			all = append(all, a.issuer())
+		}
+	}
+	return all
+}
+
+func (h *hierarchy) issuerIDs() (ids []string) {
+	for _, a := range h.issuers {
+		ids = append(ids, a.id)
+	}
+	return ids
+}
+
+func (h *hierarchy) rootIDs() (ids []string) {
+	for _, a := range h.roots {
+		ids = append(ids, a.id)
+	}
+	return ids
+}
+
+// keyless lists the roots whose key was taken away.
+func (h *hierarchy) keyless() (ids []string) {
+	for _, a := range h.roots {
+		if a.key == nil {
+			ids = append(ids, a.id)
+		}
+	}
+	return ids
+}
+
+func (h *hierarchy) crlURLs() map[string][]string {
+	urls := make(map[string][]string)
+	for _, a := range slices.Concat(h.issuers, h.roots) {
+		urls[a.id] = a.crlURLs
+	}
+	return urls
+}
+
+// names is what the newest issuer may issue for.
+func (h *hierarchy) names() acme.Subtrees { return sign.NamesOf(h.issuers[0].certificate) }
+
+// find looks a root or an issuer up by its ID; nil if there is none.
+func (h *hierarchy) find(id string) *authority {
+	for _, list := range [][]authority{h.issuers, h.roots} {
+		for i := range list {
+			if list[i].id == id {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// chain is what is served above a leaf of an issuer.
+func (h *hierarchy) chain(issuer string) [][]byte {
+	if a := h.find(issuer); a != nil {
+		return a.chain()
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package ca
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+// privateNames is what a CA issues for without being told: names and addresses that
+// belong to nobody on the Internet (RFC 6761, RFC 6762 §3, RFC 8375, ICANN's "internal",
+// RFC 1918, RFC 6598, RFC 4193).
+var privateNames = []string{
+	"localhost", "internal", "home.arpa", "lan", "local", "test",
+	"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8",
+	"fc00::/7", "::1",
+}
+
+// Machine is what the machine calls itself.
+type Machine struct {
+	Names     []string     // host names, the short one first; lower case
+	Addresses []netip.Addr // of its interfaces, loopback included, link-local ones not
+}
+
+// ThisMachine asks the system. hostsFile, if there is one, tells the full name that belongs to the host name.
+func ThisMachine(hostsFile string) (Machine, error) {
+	var m Machine
+	host, err := os.Hostname()
+	if err != nil {
+		return m, fmt.Errorf("finding the host name: %w", err)
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	for _, name := range append([]string{host}, fullNames(hostsFile, host)...) {
+		id, problem := acme.Identifier{Type: acme.DNS, Value: name}.Normalize()
+		if problem == nil && !slices.Contains(m.Names, id.Value) {
+			m.Names = append(m.Names, id.Value)
+		}
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return m, fmt.Errorf("finding the machine's addresses: %w", err)
+	}
+	for _, a := range addrs {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil {
+			continue
+		}
+		addr := prefix.Addr().Unmap().WithZone("")
+		if !addr.IsLinkLocalUnicast() && !addr.IsMulticast() && !addr.IsUnspecified() {
+			m.Addresses = append(m.Addresses, addr)
+		}
+	}
+	slices.SortFunc(m.Addresses, netip.Addr.Compare)
+	m.Addresses = slices.Compact(m.Addresses)
+	return m, nil
+}
+
+// fullNames finds names in hostsFile that begin with host as their first label.
+func fullNames(hostsFile, host string) (names []string) {
+	file, err := os.Open(hostsFile)
+	if err != nil {
+		return nil // a machine without a hosts file has no further names
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		for _, field := range strings.Fields(text) {
+			if name := strings.ToLower(field); strings.HasPrefix(name, host+".") {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// Subtrees is what a CA on m issues for without being told.
+func (m Machine) Subtrees() acme.Subtrees {
+	private, err := acme.ParseSubtrees(privateNames)
+	if err != nil {
+		panic(err) // a table of this file
+	}
+	own := acme.Subtrees{Domains: m.Names}
+	for _, addr := range m.Addresses {
+		own.Ranges = append(own.Ranges, netip.PrefixFrom(addr, addr.BitLen()))
+	}
+	return private.Union(own)
+}
+
+// identifiers is what the CA's own HTTPS certificate is for: everything that
+// somebody on m's network may call it by, as far as its issuer may issue for it.
+func (m Machine) identifiers(urlHost string, permitted acme.Subtrees) (ids, left []acme.Identifier) {
+	names := []string{urlHost, "localhost"}
+	names = append(names, m.Names...)
+	for _, addr := range m.Addresses {
+		names = append(names, addr.String())
+	}
+	names = append(names, "127.0.0.1", "::1")
+	for _, name := range names {
+		id, problem := acme.IdentifierFor(name).Normalize()
+		switch {
+		case problem != nil || slices.Contains(ids, id) || slices.Contains(left, id):
+		case permitted.Contains(id):
+			ids = append(ids, id)
+		default:
+			left = append(left, id)
+		}
+	}
+	return ids, left
+}
