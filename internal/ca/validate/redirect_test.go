@@ -29,14 +29,9 @@ func redirector(t *testing.T, status int, location string) int {
 
 func TestRedirectsFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 307, 308} {
-		for _, location := range []string{"/good", "good/../../../good", "http://b.test:PORT/good", "//b.test:PORT/good?x=y#z", "HTTP://B.TEST.:PORT/good"} {
+		for _, location := range []string{"/good", "../../good", "http://b.test:PORT/good", "//b.test:PORT/good?x=y#z", "HTTP://B.TEST.:PORT/good"} {
 			c := validate.Config{HTTP01Port: redirector(t, status, location), Allow: everywhereHere}
 			result := prove(t, c, "a.test")
-			if location == "good/../../../good" { // relative to the challenge's own path: circles there
-				if result.Problem != nil && strings.Contains(result.Problem.Detail, "circle") {
-					continue
-				}
-			}
 			if result.Problem != nil {
 				t.Errorf("%d to %s: %v", status, location, result.Problem)
 			} else if len(result.Evidence.Hops) != 2 || len(result.Evidence.Lookups) != 2 {
@@ -64,7 +59,10 @@ func TestRedirectToHTTPS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			port := rawServer(t, server.serve)
 			c := validate.Config{HTTP01Port: redirector(t, 301, fmt.Sprintf("https://b.test:%d/"+inner, port)), TLSALPN01Port: port,
-				Allow: everywhereHere, DialTimeout: 200 * time.Millisecond}
+				Allow: everywhereHere}
+			if name == "is silent" {
+				c.DialTimeout = 300 * time.Millisecond
+			}
 			wantProblem(t, prove(t, c, "a.test").Problem, acme.TypeTLS, server.words, "https://b.test:"+strconv.Itoa(port), "!"+inner)
 		})
 	}
