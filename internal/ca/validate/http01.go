@@ -70,8 +70,8 @@ func (a *attempt) judgePage(p page) error {
 	if found == matches {
 		return nil
 	}
-	return a.unauthorized(p, fmt.Sprintf("did not answer with the key authorization %s but with %s",
-		short(a.request.KeyAuthorization), found), "")
+	return a.unauthorized(p, fmt.Sprintf("answered with status %d and, where the key authorization %s was expected, %s",
+		p.status, short(a.request.KeyAuthorization), found), "")
 }
 
 // unauthorized is the problem of a page that does not prove control. Of what
@@ -82,8 +82,7 @@ func (a *attempt) unauthorized(p page, what, hint string) error {
 	if !a.inner && len(p.body) > 0 {
 		echo = ", beginning " + strconv.QuoteToASCII(string(p.body[:min(len(p.body), maxEcho)]))
 	}
-	return acme.Problemf(acme.TypeUnauthorized, "%s %s (status %d, %s, %s%s)%s",
-		a.where(p), what, p.status, p.contentType, p.length, echo, hint)
+	return acme.Problemf(acme.TypeUnauthorized, "%s %s (%s, %s%s)%s", a.where(p), what, p.contentType, p.length, echo, hint)
 }
 
 // maxEcho is how many octets of a public page a client is shown.

@@ -280,7 +280,7 @@ func TestHTTP01Connections(t *testing.T) {
 	})
 	t.Run("no time", func(t *testing.T) {
 		config := validate.Config{HTTP01Port: port, Allow: everywhereHere, DialTimeout: 1}
-		wantProblem(t, prove(t, config, "a.test").Problem, acme.TypeConnection, "no answer from 127.0.0.1")
+		wantProblem(t, prove(t, config, "a.test").Problem, acme.TypeConnection, "no answer from 127.0.0.1", "firewall")
 	})
 }
 

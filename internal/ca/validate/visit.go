@@ -197,6 +197,7 @@ func (a *attempt) connect(ctx context.Context, at *url.URL, redirected int) (lin
 	if more := len(failures) - maxTargets; more > 0 {
 		failures = append(failures[:maxTargets], fmt.Sprintf("%d more are refused", more))
 	}
+	hint := ""
 	for _, addr := range usable {
 		if ctx.Err() != nil && len(failures) > 0 {
 			break // the time is up; what was not tried is not reported
@@ -211,10 +212,10 @@ func (a *attempt) connect(ctx context.Context, at *url.URL, redirected int) (lin
 			return link{}, fmt.Errorf("connecting to %s: %w", target, err)
 		}
 		failures = append(failures, fmt.Sprintf("%s (%s)", tellDial(target, err), addr.Source))
-	}
-	hint := ""
-	if len(usable) > 0 {
-		hint = ": is a web server listening there, and does a firewall let this one in?"
+		hint = ": is a web server listening there?"
+		if isTimeout(err) {
+			hint = ": is that the right address, and does a firewall let requests in?"
+		}
 	}
 	behind := ""
 	if redirected > 0 {
