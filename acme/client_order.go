@@ -68,9 +68,11 @@ func (c *Client) Respond(ctx context.Context, challenge Challenge) (*Challenge, 
 func (c *Client) Finalize(ctx context.Context, order *Order, csr []byte) (*Order, error) {
 	updated := &Order{URL: order.URL}
 	payload := Finalize{CSR: base64.RawURLEncoding.EncodeToString(csr)}
-	if _, err := c.call(ctx, signed{url: order.Finalize, payload: payload}, updated); err != nil {
+	answer, err := c.call(ctx, signed{url: order.Finalize, payload: payload}, updated)
+	if err != nil {
 		return nil, fmt.Errorf("finalizing the order: %w", err)
 	}
+	updated.retryAfter = answer.retryAfter()
 	return updated, order.unchanged(updated)
 }
 

@@ -121,6 +121,32 @@ func TestPolling(t *testing.T) {
 	}
 }
 
+func TestFinalizeSaysWhenToLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		order := acme.Order{URL: host + "/order/1", Finalize: host + "/finalize", Status: acme.StatusReady}
+		start := time.Now()
+		s.answer["/finalize"] = func(w http.ResponseWriter, _ *acme.JWS) {
+			w.Header().Set("Retry-After", "7")
+			sendJSON(w, 200, acme.Order{Status: acme.StatusProcessing})
+		}
+		s.answer["/order/1"] = func(w http.ResponseWriter, _ *acme.JWS) {
+			if waited := time.Since(start); waited != 7*time.Second {
+				t.Errorf("looked after %s", waited)
+			}
+			sendJSON(w, 200, acme.Order{Status: acme.StatusValid})
+		}
+		client := s.client(t)
+		processing, err := client.Finalize(t.Context(), &order, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if valid, err := client.WaitOrder(t.Context(), processing, acme.StatusValid); err != nil || valid.Status != acme.StatusValid {
+			t.Error(valid, err)
+		}
+	})
+}
+
 func TestPollingEnds(t *testing.T) {
 	for name, answer := range map[string]func(http.ResponseWriter, *acme.JWS){
 		"pending for ever":      authz(acme.StatusPending, ""),

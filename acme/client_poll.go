@@ -18,7 +18,7 @@ const (
 // and returns it then, valid or not (RFC 8555 §7.5.1). The context bounds the wait.
 func (c *Client) WaitAuthorization(ctx context.Context, url string) (*Authorization, error) {
 	authorization := new(Authorization)
-	err := c.poll(ctx, url, func(a *answer) (bool, error) {
+	err := c.poll(ctx, url, 0, func(a *answer) (bool, error) {
 		*authorization = Authorization{}
 		err := a.decode(authorization)
 		authorization.clean()
@@ -33,8 +33,13 @@ func (c *Client) WaitAuthorization(ctx context.Context, url string) (*Authorizat
 // WaitOrder looks at an order until its status is want, valid or invalid, and returns
 // it then (RFC 8555 §7.1.6, §7.4). The context bounds the wait.
 func (c *Client) WaitOrder(ctx context.Context, order *Order, want Status) (*Order, error) {
+	var first time.Duration
+	if order.Status == StatusProcessing {
+		// RFC 8555 §7.4: the answer to finalize may have said when to look.
+		first = max(order.retryAfter, pollFirst)
+	}
 	updated := new(Order)
-	err := c.poll(ctx, order.URL, func(a *answer) (bool, error) {
+	err := c.poll(ctx, order.URL, first, func(a *answer) (bool, error) {
 		*updated = Order{URL: order.URL}
 		if err := a.decode(updated); err != nil {
 			return false, err
@@ -48,13 +53,19 @@ func (c *Client) WaitOrder(ctx context.Context, order *Order, want Status) (*Ord
 	return updated, nil
 }
 
-// poll fetches url until look is content with it. It waits as long as the server
-// asks, and otherwise twice as long each time. Passing errors are looked past.
-func (c *Client) poll(ctx context.Context, url string, look func(*answer) (done bool, err error)) error {
+// poll fetches url, first after wait, until look is content with it. It waits as long as
+// the server asks, and otherwise twice as long each time. Passing errors are looked past.
+func (c *Client) poll(ctx context.Context, url string, wait time.Duration, look func(*answer) (done bool, err error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, pollLimit, fmt.Errorf("the server was not done after %s", pollLimit))
 	defer cancel()
-	backoff := pollFirst
-	for {
+	var failure error
+	for backoff := pollFirst; ; backoff = min(2*backoff, pollLongest) {
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+			return errors.Join(fmt.Errorf("the next look is in %s, and there is less time left", wait.Round(time.Second)), failure)
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
 		answer, err := c.post(ctx, signed{url: url})
 		switch {
 		case err == nil:
@@ -66,17 +77,10 @@ func (c *Client) poll(ctx context.Context, url string, look func(*answer) (done 
 		case !passing(err):
 			return err
 		}
-		wait := backoff
+		wait, failure = backoff, err
 		if answer != nil && answer.header.Get("Retry-After") != "" {
 			wait = max(answer.retryAfter(), pollFloor)
 		}
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
-			return errors.Join(fmt.Errorf("the next look is in %s, and there is less time left", wait.Round(time.Second)), err)
-		}
-		if err := sleep(ctx, wait); err != nil {
-			return err
-		}
-		backoff = min(2*backoff, pollLongest)
 	}
 }
 

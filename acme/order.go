@@ -18,6 +18,8 @@ type Order struct {
 
 	// URL is where the order is. It is not part of the object: a Client takes it from the Location header.
 	URL string `json:"-"`
+	// retryAfter is when a Client should look again.
+	retryAfter time.Duration
 }
 
 // NewOrder is the payload of a newOrder request (RFC 8555 §7.4).

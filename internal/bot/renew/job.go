@@ -1,0 +1,122 @@
+package renew
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+)
+
+// Job is what must not be lost between the start of an order and the deployment
+// of its certificate.
+type Job struct {
+	Server  string // the URL of the CA's directory
+	Account string // the account's URL
+	Want    Want
+	Key     string // the certificate's private key: PKCS#8 in PEM
+	Order   string // the order's URL; "" before it is placed
+}
+
+// fits reports whether j is for exactly this.
+func (j *Job) fits(want Want, server, account string) bool {
+	return j.Server == server && j.Account == account && reflect.DeepEqual(j.Want, want)
+}
+
+// Jobs keeps one Job for each lineage, in files that only their owner can read.
+type Jobs struct{ directory string }
+
+// OpenJobs uses the given directory, and makes it (0700) when the first job is saved.
+func OpenJobs(directory string) *Jobs { return &Jobs{directory: directory} }
+
+func (j *Jobs) path(lineage string) (string, error) {
+	if lineage == "" || strings.ContainsAny(lineage, "/\\") || strings.HasPrefix(lineage, ".") {
+		return "", fmt.Errorf("%q cannot be the name of a certificate", lineage)
+	}
+	return filepath.Join(j.directory, lineage+".json"), nil
+}
+
+// maxJob is a bound for a file that this program has written: a hundred names and a key.
+const maxJob = 1 << 20
+
+// Load returns the job of a lineage, or nil. A file that cannot be understood is of
+// no use to anyone, and counts as none.
+func (j *Jobs) Load(lineage string) (*Job, error) {
+	path, err := j.path(lineage)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil || info.Size() > maxJob {
+		return nil, err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading an unfinished job: %w", err)
+	}
+	job := new(Job)
+	if json.Unmarshal(text, job) != nil {
+		return nil, nil
+	}
+	return job, nil
+}
+
+// Save makes job durable, in place of what was kept for its lineage before.
+func (j *Jobs) Save(job *Job) error {
+	path, err := j.path(job.Want.Lineage)
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(job, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encoding a job: %w", err)
+	}
+	if err := os.MkdirAll(j.directory, 0o700); err != nil {
+		return fmt.Errorf("saving a job: %w", err)
+	}
+	if err := replaceFile(path, text); err != nil {
+		return fmt.Errorf("saving a job: %w", err)
+	}
+	return nil
+}
+
+// Remove forgets the job of a lineage.
+func (j *Jobs) Remove(lineage string) error {
+	path, err := j.path(lineage)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing a finished job: %w", err)
+	}
+	return nil
+}
+
+// replaceFile puts a file of mode 0600 in place of path, so that after a crash the
+// old content is there or the new, whole.
+func replaceFile(path string, content []byte) error {
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name()) // nothing is there once it has been renamed
+	_, err = temporary.Write(content)
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary.Name(), path); err != nil {
+		return err
+	}
+	directory, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer directory.Close()
+	return directory.Sync() // makes the rename durable
+}

@@ -1,0 +1,204 @@
+package renew
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+// ObtainConfig is what an Obtainer works with.
+type ObtainConfig struct {
+	Client *acme.Client // with an account
+	Server string       // the URL of its directory
+	Solver Solver
+	Jobs   *Jobs
+	// IssuanceTimeout is how long the CA may take from finalize to the certificate; 0 is 90 s.
+	IssuanceTimeout time.Duration
+	Log             *slog.Logger
+}
+
+// Obtainer gets certificates from one CA for one account.
+type Obtainer struct{ config ObtainConfig }
+
+// NewObtainer fills in the defaults of c.
+func NewObtainer(c ObtainConfig) *Obtainer {
+	if c.IssuanceTimeout == 0 {
+		c.IssuanceTimeout = 90 * time.Second
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Obtainer{config: c}
+}
+
+// Want says what a certificate is to be for.
+type Want struct {
+	Lineage     string            // the name under which the job is kept
+	Identifiers []acme.Identifier // the certificate's names, in their order
+	Key         KeySpec           // complete
+	Profile     string            // draft-ietf-acme-profiles §4; "" is the CA's default
+}
+
+// Issued is a certificate with its key.
+type Issued struct {
+	Key    crypto.Signer
+	KeyPEM []byte // PKCS#8
+	Chain  *acme.Chain
+}
+
+// Obtain gets a certificate. Before each step that cannot be undone it persists
+// what it is about to do, so a crash at any point leads to the same order:
+//
+//	key saved        a crash here costs nothing
+//	order placed     a crash here loses an unfinished order, which the CA forgets
+//	its URL saved    from here on the next call continues this order
+//	order finalized  the key for its certificate has been on disk since the first step
+//
+// The job stays until the caller has deployed the certificate and calls Done.
+func (o *Obtainer) Obtain(ctx context.Context, want Want) (*Issued, error) {
+	job, order, err := o.resume(ctx, want)
+	if err != nil {
+		return nil, err
+	}
+	if job == nil {
+		if job, order, err = o.begin(ctx, want); err != nil {
+			return nil, err
+		}
+	}
+	issued, err := o.complete(ctx, job, order)
+	if unusable(err) {
+		// The order is dead: the next attempt needs a new one.
+		return nil, errors.Join(err, o.config.Jobs.Remove(want.Lineage))
+	}
+	return issued, err
+}
+
+// Done forgets the job of a certificate that is in its place.
+func (o *Obtainer) Done(lineage string) error { return o.config.Jobs.Remove(lineage) }
+
+// resume finds an order that an earlier run left. It returns nil where there is none of use.
+func (o *Obtainer) resume(ctx context.Context, want Want) (*Job, *acme.Order, error) {
+	job, err := o.config.Jobs.Load(want.Lineage)
+	if err != nil || job == nil {
+		return nil, nil, err
+	}
+	if job.Order == "" || !job.fits(want, o.config.Server, o.config.Client.AccountURL()) {
+		o.config.Log.Info("dropping an unfinished job for something else", "lineage", want.Lineage)
+		return nil, nil, nil
+	}
+	order, err := o.config.Client.Order(ctx, job.Order)
+	switch {
+	case unusable(err):
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err // the order may well be there: no second one
+	case order.Status == acme.StatusInvalid, order.Expires != nil && order.Expires.Before(time.Now()) && order.Status != acme.StatusValid:
+		return nil, nil, nil
+	}
+	o.config.Log.Info("continuing an order", "lineage", want.Lineage, "order", job.Order, "status", order.Status)
+	return job, order, nil
+}
+
+// begin makes a key and places an order.
+func (o *Obtainer) begin(ctx context.Context, want Want) (*Job, *acme.Order, error) {
+	key, err := want.Key.Generate()
+	if err != nil {
+		return nil, nil, fmt.Errorf("making the certificate's key: %w", err)
+	}
+	text, err := EncodeKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	job := &Job{Server: o.config.Server, Account: o.config.Client.AccountURL(), Want: want, Key: string(text)}
+	if err := o.config.Jobs.Save(job); err != nil {
+		return nil, nil, err
+	}
+	order, err := o.config.Client.NewOrder(ctx, acme.NewOrder{Identifiers: want.Identifiers, Profile: want.Profile})
+	if err != nil {
+		return nil, nil, errors.Join(err, o.config.Jobs.Remove(want.Lineage))
+	}
+	job.Order = order.URL
+	if err := o.config.Jobs.Save(job); err != nil {
+		return nil, nil, err
+	}
+	return job, order, nil
+}
+
+// complete takes an order from whatever state it is in to its certificate (RFC 8555 §7.1.6).
+func (o *Obtainer) complete(ctx context.Context, job *Job, order *acme.Order) (*Issued, error) {
+	key, err := ParseKey([]byte(job.Key))
+	if err != nil {
+		return nil, fmt.Errorf("the job for %s: %w", job.Want.Lineage, err)
+	}
+	if order.Status == acme.StatusPending {
+		if err := o.prove(ctx, order); err != nil {
+			return nil, err
+		}
+		if order, err = o.wait(ctx, order, acme.StatusReady); err != nil {
+			return nil, err
+		}
+	}
+	if order.Status == acme.StatusReady {
+		csr, err := newCSR(key, job.Want.Identifiers)
+		if err != nil {
+			return nil, err
+		}
+		if order, err = o.config.Client.Finalize(ctx, order, csr); err != nil {
+			return nil, err
+		}
+	}
+	if order.Status != acme.StatusValid {
+		if order, err = o.wait(ctx, order, acme.StatusValid); err != nil {
+			return nil, err
+		}
+	}
+	chain, err := o.config.Client.Certificate(ctx, order.Certificate, acme.CertificateRequest{
+		PublicKey: key.Public(), Identifiers: job.Want.Identifiers,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Issued{Key: key, KeyPEM: []byte(job.Key), Chain: chain}, nil
+}
+
+// errInvalid says that an order has come to nothing.
+var errInvalid = errors.New("the CA has set the order to invalid")
+
+// wait waits for an order, which must not become invalid meanwhile.
+func (o *Obtainer) wait(ctx context.Context, order *acme.Order, want acme.Status) (*acme.Order, error) {
+	if order.Status != acme.StatusInvalid {
+		ctx, cancel := context.WithTimeout(ctx, o.config.IssuanceTimeout)
+		defer cancel()
+		var err error
+		if order, err = o.config.Client.WaitOrder(ctx, order, want); err != nil {
+			return nil, err
+		}
+	}
+	if order.Status != acme.StatusInvalid {
+		return order, nil
+	}
+	if order.Error != nil {
+		return nil, fmt.Errorf("%w: %w", errInvalid, order.Error)
+	}
+	return nil, errInvalid
+}
+
+// unusable reports whether err says that going on with the same order is pointless.
+func unusable(err error) bool {
+	var authorization *AuthorizationError
+	var problem *acme.Problem
+	switch {
+	case errors.Is(err, errInvalid), errors.Is(err, acme.ErrOrderChanged), errors.As(err, &authorization):
+		return true
+	case errors.As(err, &problem):
+		return problem.Status >= 400 && problem.Status < 500 &&
+			problem.Status != http.StatusTooManyRequests && problem.Type != acme.TypeBadNonce
+	}
+	return false
+}

@@ -1,0 +1,162 @@
+package renew
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+// AuthorizationError says which names the CA found no proof for, and why.
+type AuthorizationError struct {
+	Failures []Failure // at least one
+}
+
+// Failure is what the CA said about one name.
+type Failure struct {
+	Identifier acme.Identifier
+	Problem    *acme.Problem
+}
+
+func (e *AuthorizationError) Error() string {
+	parts := make([]string, len(e.Failures))
+	for i, f := range e.Failures {
+		parts[i] = fmt.Sprintf("%s: %v", f.Identifier, f.Problem)
+	}
+	return "proving control failed: " + strings.Join(parts, "; ")
+}
+
+// pending is an authorization that still needs a proof.
+type pending struct {
+	url       string
+	challenge acme.Challenge
+	proof     Challenge
+}
+
+const (
+	cleanUpTimeout       = 30 * time.Second // also after an interrupt
+	authorizationTimeout = 10 * time.Minute // CAs look several times, over minutes
+)
+
+// prove gives the proofs that an order waits for, and takes them back once the CA has looked.
+func (o *Obtainer) prove(ctx context.Context, order *acme.Order) (err error) {
+	todo, err := o.pending(ctx, order)
+	if err != nil || len(todo) == 0 {
+		return err
+	}
+	presented := 0
+	defer func() { o.cleanUp(ctx, todo[:presented]) }()
+	for _, p := range todo {
+		if err := o.config.Solver.Present(ctx, p.proof); err != nil {
+			return err
+		}
+		presented++
+	}
+	if waiter, ok := o.config.Solver.(Waiter); ok {
+		for _, p := range todo {
+			if err := waiter.Wait(ctx, p.proof); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range todo {
+		if p.challenge.Status != acme.StatusPending {
+			continue // an earlier run has asked for it already
+		}
+		if _, err := o.config.Client.Respond(ctx, p.challenge); err != nil {
+			return err
+		}
+	}
+	return o.settle(ctx, todo)
+}
+
+// pending lists the authorizations of order that need a proof, each with the challenge to answer.
+func (o *Obtainer) pending(ctx context.Context, order *acme.Order) ([]pending, error) {
+	var todo []pending
+	for _, url := range order.Authorizations {
+		authorization, err := o.config.Client.Authorization(ctx, url)
+		if err != nil {
+			return nil, err
+		}
+		switch authorization.Status {
+		case acme.StatusValid:
+			continue
+		case acme.StatusPending:
+		default:
+			return nil, &AuthorizationError{Failures: []Failure{failure(authorization)}}
+		}
+		challenge, err := o.choose(authorization)
+		if err != nil {
+			return nil, err
+		}
+		todo = append(todo, pending{url: url, challenge: challenge, proof: Challenge{
+			Identifier:       authorization.Identifier,
+			Token:            challenge.Token,
+			KeyAuthorization: o.config.Client.KeyAuthorization(challenge.Token),
+		}})
+	}
+	return todo, nil
+}
+
+// choose finds the challenge that the solver can answer.
+func (o *Obtainer) choose(a *acme.Authorization) (acme.Challenge, error) {
+	want := o.config.Solver.Type()
+	var offered []string
+	for _, challenge := range a.Challenges {
+		if challenge.Type == want {
+			if !acme.ValidToken(challenge.Token) {
+				return challenge, fmt.Errorf("the CA's token for %s is not base64url: %.40q", a.Identifier, challenge.Token)
+			}
+			return challenge, nil
+		}
+		offered = append(offered, string(challenge.Type))
+	}
+	name := a.Identifier.Value
+	if a.Wildcard {
+		name = "*." + name
+	}
+	return acme.Challenge{}, fmt.Errorf("the CA offers no %s challenge for %s, only %q", want, name, offered)
+}
+
+// settle waits for the CA's verdict on each name.
+func (o *Obtainer) settle(ctx context.Context, todo []pending) error {
+	ctx, cancel := context.WithTimeout(ctx, authorizationTimeout)
+	defer cancel()
+	var failed AuthorizationError
+	for _, p := range todo {
+		authorization, err := o.config.Client.WaitAuthorization(ctx, p.url)
+		if err != nil {
+			return err
+		}
+		if authorization.Status != acme.StatusValid {
+			failed.Failures = append(failed.Failures, failure(authorization))
+		}
+	}
+	if len(failed.Failures) > 0 {
+		return &failed
+	}
+	return nil
+}
+
+// failure finds the reason for an authorization that will not become valid.
+func failure(a *acme.Authorization) Failure {
+	for _, challenge := range a.Challenges {
+		if challenge.Error != nil {
+			return Failure{Identifier: a.Identifier, Problem: challenge.Error}
+		}
+	}
+	return Failure{Identifier: a.Identifier, Problem: acme.Problemf(acme.TypeUnauthorized, "the authorization is %s", a.Status)}
+}
+
+// cleanUp takes proofs back, even when ctx is done already. What cannot be taken back does no harm.
+func (o *Obtainer) cleanUp(ctx context.Context, presented []pending) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
+	defer cancel()
+	for _, p := range presented {
+		if err := o.config.Solver.CleanUp(ctx, p.proof); err != nil {
+			o.config.Log.Warn("taking back a proof failed", "identifier", p.proof.Identifier.Value, "error", err)
+		}
+	}
+}
