@@ -222,11 +222,15 @@ func closeHeader(s string) (closing int, ok bool) {
 // parseKey finds the key of "key = value" and where the value begins.
 func parseKey(s string) (key string, value int, ok bool) {
 	start := len(s) - len(strings.TrimLeftFunc(s, isSpace))
-	if start < len(s) && s[start] == '=' && start > 0 {
-		// No key: to Python, the last space before the sign is one.
+	if key, value, ok = parseKeyAt(s, start); !ok && start > 0 {
+		// Where that is no key, ConfigObj takes the last space of the indentation for its first letter.
 		_, size := utf8.DecodeLastRuneInString(s[:start])
-		start -= size
+		return parseKeyAt(s, start-size)
 	}
+	return key, value, ok
+}
+
+func parseKeyAt(s string, start int) (key string, value int, ok bool) {
 	rest := s[start:]
 	if rest == "" || rest[0] == '=' {
 		return "", 0, false
