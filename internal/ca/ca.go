@@ -153,7 +153,7 @@ func (c *CA) openHierarchy(context.Context) error {
 	}
 	c.hierarchy, err = openHierarchy(hierarchyConfig{
 		dir: c.dir, published: c.published, log: c.log,
-		standard: machine.Subtrees(), names: c.config.Names, newRoot: c.config.NewRoot,
+		standard: machine.Subtrees(), asked: c.config.Names, newRoot: c.config.NewRoot,
 		label: mustParse(c.url).Hostname(),
 	})
 	return err

@@ -51,7 +51,7 @@ type hierarchyConfig struct {
 	published []string      // http://HOST:PORT for the URLs in certificates, past ones after the present one
 	label     string        // what tells this CA's certificates from another's, for people
 	standard  acme.Subtrees // permitted without asking
-	names     acme.Subtrees // permitted by request
+	asked     acme.Subtrees // permitted by request
 	newRoot   bool
 }
 
@@ -74,11 +74,11 @@ func openHierarchy(c hierarchyConfig) (*hierarchy, error) {
 
 // makeRoot makes a root if there is none, or none for the names and the operator wants another.
 func (h *hierarchy) makeRoot() error {
-	names := h.standard.Union(h.names)
+	names := h.standard.Union(h.asked)
 	if len(h.roots) > 0 {
-		missing := h.names
 		permitted := sign.NamesOf(h.roots[0].certificate)
-		if missing = permitted.Missing(h.names); len(missing.Strings()) == 0 {
+		missing := permitted.Missing(h.asked)
+		if len(missing.Strings()) == 0 {
 			if h.newRoot {
 				h.log.Info("no new root is needed: the present one permits the names", "root", h.roots[0].id)
 			}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -49,7 +50,7 @@ func (o *ownCertificate) owns(host string) bool {
 	id := acme.IdentifierFor(host)
 	leaf := o.current.Load().Leaf
 	if id.Type == acme.IP {
-		return slices.ContainsFunc(leaf.IPAddresses, func(ip []byte) bool { return addressText(ip) == id.Value })
+		return slices.ContainsFunc(leaf.IPAddresses, func(ip net.IP) bool { return addressText(ip) == id.Value })
 	}
 	return id.Value == o.urlHost || slices.Contains(leaf.DNSNames, id.Value)
 }

@@ -178,7 +178,7 @@ func Finalize(ctx context.Context, client *acme.Client, order *acme.Order, ids [
 	if order, err = client.WaitOrder(ctx, order, acme.StatusValid); err != nil {
 		return nil, fmt.Errorf("waiting for the certificate: %w", err)
 	}
-	chain, err := client.Certificate(ctx, order.Certificate, acme.CertificateRequest{Key: key.Public(), Identifiers: ids})
+	chain, err := client.Certificate(ctx, order.Certificate, acme.CertificateRequest{PublicKey: key.Public(), Identifiers: ids})
 	if err != nil {
 		return nil, fmt.Errorf("fetching the certificate: %w", err)
 	}

@@ -103,10 +103,14 @@ func (p *Publisher) Update(ctx context.Context) error {
 func (p *Publisher) update(ctx context.Context, issuer string) error {
 	var last store.CRL
 	var next sign.CRLRequest
+	var revision int64
 	var due bool
 	if err := p.DB.View(ctx, func(tx *store.Tx) error {
 		var err error
-		if last, due, err = p.due(tx, issuer); err != nil || !due {
+		if revision, err = tx.Revision(issuer); err != nil {
+			return fmt.Errorf("counting revocations: %w", err)
+		}
+		if last, due, err = p.due(tx, issuer, revision); err != nil || !due {
 			return err
 		}
 		revoked, err := tx.Revoked(issuer, tx.Now)
@@ -123,7 +127,7 @@ func (p *Publisher) update(ctx context.Context, issuer string) error {
 		if err != nil {
 			return fmt.Errorf("signing: %w", err)
 		}
-		last = store.CRL{Issuer: issuer, Number: last.Number + 1, ThisUpdate: next.ThisUpdate, NextUpdate: next.NextUpdate, DER: der}
+		last = store.CRL{Issuer: issuer, Number: last.Number + 1, Revision: revision, ThisUpdate: next.ThisUpdate, NextUpdate: next.NextUpdate, DER: der}
 		// A crash before this line leaves a signed list that nobody has seen, and its number to be used again.
 		if err := p.DB.Update(ctx, func(tx *store.Tx) error { return tx.SaveCRL(last) }); err != nil {
 			return fmt.Errorf("storing number %d: %w", last.Number, err)
@@ -136,8 +140,9 @@ func (p *Publisher) update(ctx context.Context, issuer string) error {
 	return nil
 }
 
-// due finds the newest list of issuer and whether it is time for another.
-func (p *Publisher) due(tx *store.Tx, issuer string) (store.CRL, bool, error) {
+// due finds the newest list of issuer and whether it is time for another, the
+// issuer's revocations being at revision.
+func (p *Publisher) due(tx *store.Tx, issuer string, revision int64) (store.CRL, bool, error) {
 	last, err := tx.CRL(issuer)
 	frozen := slices.Contains(p.Frozen, issuer)
 	if errors.Is(err, store.ErrNotFound) {
@@ -146,14 +151,8 @@ func (p *Publisher) due(tx *store.Tx, issuer string) (store.CRL, bool, error) {
 	if err != nil {
 		return last, false, fmt.Errorf("finding the newest list: %w", err)
 	}
-	if frozen {
-		return last, false, nil
-	}
-	if !tx.Now.Before(last.ThisUpdate.Add(p.Refresh)) {
-		return last, true, nil
-	}
-	changed, err := tx.RevokedSince(issuer, last.ThisUpdate)
-	return last, changed, err
+	old := !tx.Now.Before(last.ThisUpdate.Add(p.Refresh))
+	return last, !frozen && (old || last.Revision != revision), nil
 }
 
 // request makes the list that follows last.

@@ -45,14 +45,25 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) error {
 	return nil
 }
 
-// end saves the end of o, unless its lease was lost.
+// end saves the end of o, unless its lease was lost. If it ends without a
+// certificate, a serial that was reserved for it is given up.
 func (w *Worker) end(ctx context.Context, before, after rules.Order) error {
 	// The outcome is known: it is saved even if the deadline of the work has come.
 	return w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if err := tx.UpdateOrder(before, after); err != nil {
 			return fmt.Errorf("ending order %s: %w", before.ID, err)
 		}
-		return nil
+		if after.Error == nil {
+			return nil
+		}
+		reserved, err := tx.CertificateOf(before.ID)
+		if errors.Is(err, store.ErrNotFound) || err == nil && reserved.State != rules.Reserved {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("finding the reservation of order %s: %w", before.ID, err)
+		}
+		return tx.UpdateCertificate(reserved, reserved.Abandon(tx.Now))
 	})
 }
 

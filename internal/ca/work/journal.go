@@ -1,6 +1,7 @@
 package work
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -61,10 +62,13 @@ func (j Journal) Reserve(ctx context.Context, e sign.Entry, replaces string) err
 func (j Journal) Settle(ctx context.Context, e sign.Entry) error {
 	return conflict(j.DB.Update(ctx, func(tx *store.Tx) error {
 		reserved, err := tx.Certificate(e.Serial)
+		if errors.Is(err, store.ErrNotFound) {
+			return store.ErrConflict
+		}
 		if err != nil {
 			return fmt.Errorf("finding the reservation of serial %s: %w", e.Serial, err)
 		}
-		if reserved.State != rules.Reserved || reserved.Order != e.Order {
+		if reserved.State != rules.Reserved || reserved.Order != e.Order || reserved.Issuer != e.Issuer || !bytes.Equal(reserved.Digest, e.Digest[:]) {
 			return store.ErrConflict
 		}
 		settled := reserved
