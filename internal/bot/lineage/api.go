@@ -7,19 +7,11 @@
 package lineage
 
 import (
-	"crypto"
 	"crypto/x509"
 	"errors"
-	"time"
 )
 
 var errOutline = errors.New("lineage: not built yet")
-
-// Dirs are the three directories of --config-dir, --work-dir and --logs-dir.
-type Dirs struct{ Config, Work, Logs string }
-
-// ErrLocked says that certbot, or another cairnbot, is at work in one of the directories.
-var ErrLocked = errors.New("Another instance of Certbot is already running.")
 
 // Open prepares the directories (modes as certbot's), takes certbot's three
 // locks (ErrLocked at once if it cannot), and finishes or takes back what a
@@ -37,33 +29,6 @@ func (s *Store) Dirs() Dirs { return Dirs{} }
 
 // Accounts gives the accounts at one CA, by the URL of its directory.
 func (s *Store) Accounts(server string) (*Accounts, error) { return nil, errOutline }
-
-// Accounts is accounts/HOST[:PORT]/PATH.
-type Accounts struct{}
-
-// Account is a registration with a CA.
-type Account struct {
-	Key           crypto.Signer // RSA, or ECDSA on P-256, P-384, P-521
-	URL           string        // of the account (RFC 8555 §7.3)
-	Created       time.Time     // zero is now
-	Host          string        // where it was made; "" is this machine's name
-	RegisterToEFF string        // an e-mail address that certbot still has to tell the EFF about
-}
-
-// ID is certbot's name for the account, for --account and renewal configurations.
-func (a *Account) ID() string { return "" }
-
-// Save makes the account durable. Saving it again updates all but the key.
-func (a *Accounts) Save(account *Account) error { return errOutline }
-
-// Load reads one account; the error is fs.ErrNotExist if there is none by that ID.
-func (a *Accounts) Load(id string) (*Account, error) { return nil, errOutline }
-
-// List reads all accounts that are whole, the oldest first; others are skipped, as certbot does.
-func (a *Accounts) List() ([]*Account, error) { return nil, errOutline }
-
-// Remove deletes an account's files.
-func (a *Accounts) Remove(id string) error { return errOutline }
 
 // Material is one version of a certificate, in PEM.
 type Material struct{ Key, Cert, Chain, Fullchain []byte }
