@@ -30,7 +30,7 @@ func NewKey(public crypto.PublicKey) (*Key, error) {
 // Whether the key is strong enough is for the caller to say.
 func ParseKey(data []byte) (*Key, *Problem) {
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
+	if err := json.Unmarshal(data, &members); err != nil || members == nil {
 		return nil, Problemf(TypeMalformed, `"jwk" is not a JSON object with unique members`)
 	}
 	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {

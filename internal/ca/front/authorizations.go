@@ -1,0 +1,159 @@
+package front
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/store"
+)
+
+// challengePause is what a client is told to wait before it asks for a processing challenge again (RFC 8555 §7.5.1).
+const challengePause = time.Second
+
+// authorization shows an authorization, or gives it up (RFC 8555 §7.5, §7.5.2).
+func (f *Front) authorization(ctx context.Context, r accountRequest) (reply, error) {
+	if len(r.payload) > 0 {
+		if err := f.deactivateAuthorization(ctx, r); err != nil {
+			return reply{}, err
+		}
+	}
+	answer := reply{status: http.StatusOK}
+	err := f.DB.View(ctx, func(tx *store.Tx) error {
+		authz, err := ownAuthz(tx, r)
+		if err != nil {
+			return err
+		}
+		if c := authz.Attempted(); c != nil && c.Status == acme.StatusProcessing {
+			answer.retryAfter = challengePause
+		}
+		answer.body = r.base.wireAuthorization(authz, tx.Now)
+		return nil
+	})
+	if err != nil {
+		return reply{}, fmt.Errorf("showing authorization %s: %w", r.ids[0], err)
+	}
+	return answer, nil
+}
+
+func (f *Front) deactivateAuthorization(ctx context.Context, r accountRequest) error {
+	req, problem := decode[acme.Deactivation](r.payload)
+	if problem != nil {
+		return problem
+	}
+	err := f.change(ctx, func(tx *store.Tx) error {
+		if _, err := actor(tx, r); err != nil {
+			return err
+		}
+		before, err := ownAuthz(tx, r)
+		if err != nil {
+			return err
+		}
+		after, problem := before.Update(req, tx.Now)
+		if problem != nil {
+			return problem
+		}
+		if after.Status == before.Status {
+			return nil
+		}
+		return tx.UpdateAuthz(before, after)
+	})
+	if err != nil {
+		return fmt.Errorf("deactivating authorization %s: %w", r.ids[0], err)
+	}
+	return nil
+}
+
+// ownAuthz loads the authorization that r is about, if it is the account's own.
+func ownAuthz(tx *store.Tx, r accountRequest) (rules.Authz, error) {
+	authz, err := tx.Authz(r.ids[0])
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return authz, notFound("there is no such authorization")
+	case err != nil:
+		return authz, err
+	case authz.Account != r.account.ID:
+		return rules.Authz{}, notYours("authorization")
+	}
+	return authz, nil
+}
+
+// ownChallenge loads the authorization of the challenge that r is about, and makes sure that it has it.
+func ownChallenge(tx *store.Tx, r accountRequest) (rules.Authz, acme.ChallengeType, error) {
+	kind := acme.ChallengeType(r.ids[1])
+	authz, err := ownAuthz(tx, r)
+	if err == nil && authz.Challenge(kind) == nil {
+		err = notFound("the authorization has no such challenge")
+	}
+	return authz, kind, err
+}
+
+// challenge shows a challenge or, with a payload, takes the client's word that it has
+// prepared its answer (RFC 8555 §7.5.1). What is in the payload does not matter:
+// no challenge that there is defines a member.
+//
+// A crash after the commit leaves the challenge processing under a lease, and
+// whoever finds that lapsed validates it.
+func (f *Front) challenge(ctx context.Context, r accountRequest) (reply, error) {
+	if len(r.payload) > 0 {
+		if _, problem := decode[struct{}](r.payload); problem != nil {
+			return reply{}, problem
+		}
+		if err := f.respond(ctx, r); err != nil {
+			return reply{}, err
+		}
+	}
+	answer := reply{status: http.StatusOK, links: []string{link(r.base.authorization(r.ids[0]), "up")}}
+	err := f.DB.View(ctx, func(tx *store.Tx) error {
+		authz, kind, err := ownChallenge(tx, r)
+		if err != nil {
+			return err
+		}
+		challenge := authz.Challenge(kind)
+		if challenge.Status == acme.StatusProcessing {
+			answer.retryAfter = challengePause
+		}
+		answer.body = r.base.wireChallenge(authz, *challenge)
+		return nil
+	})
+	if err != nil {
+		return reply{}, fmt.Errorf("showing a challenge of authorization %s: %w", r.ids[0], err)
+	}
+	return answer, nil
+}
+
+// respond starts the validation of a challenge, once.
+func (f *Front) respond(ctx context.Context, r accountRequest) error {
+	var begun *rules.Authz
+	err := f.change(ctx, func(tx *store.Tx) error {
+		begun = nil
+		account, err := actor(tx, r)
+		if err != nil {
+			return err
+		}
+		before, kind, err := ownChallenge(tx, r)
+		if err != nil {
+			return err
+		}
+		after, problem := before.Attempt(kind, account.Key, f.Worker.Lease(tx.Now), tx.Now)
+		if problem != nil {
+			return problem
+		}
+		if after.Challenge(kind).Status == before.Challenge(kind).Status {
+			return nil // under way or final
+		}
+		begun = &after
+		return tx.UpdateAuthz(before, after)
+	})
+	if err != nil {
+		return fmt.Errorf("responding to a challenge of authorization %s: %w", r.ids[0], err)
+	}
+	if begun != nil {
+		f.wait(ctx, f.Worker.Validate(*begun), f.ChallengeWait)
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package front
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/store"
+)
+
+// maxTries is how often a decision is made anew because what it was based on changed meanwhile.
+const maxTries = 3
+
+// changeTimeout bounds how long a request waits for its commit, which takes milliseconds.
+const changeTimeout = 20 * time.Second
+
+// change decides and saves in one transaction, for which fn may run several times. A
+// client that goes away does not stop it: what was saved must be taken up afterwards.
+func (f *Front) change(ctx context.Context, fn func(*store.Tx) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), changeTimeout)
+	defer cancel()
+	var err error
+	for range maxTries {
+		err = f.DB.Update(ctx, fn)
+		if !errors.Is(err, store.ErrConflict) && !errors.Is(err, store.ErrExists) {
+			return err
+		}
+	}
+	return fmt.Errorf("tried %d times: %w", maxTries, err)
+}
+
+// wait gives what was started a moment to finish, so that simple clients need not
+// poll. No transaction is open meanwhile. Where too many wait already, it does not.
+func (f *Front) wait(ctx context.Context, done <-chan struct{}, limit time.Duration) {
+	select {
+	case f.waiting <- struct{}{}:
+	default:
+		return
+	}
+	defer func() { <-f.waiting }()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// keyDigest is the SHA-256 of a key's SubjectPublicKeyInfo, by which keys are blocked.
+func keyDigest(public crypto.PublicKey) ([]byte, error) {
+	spki, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a public key: %w", err)
+	}
+	digest := sha256.Sum256(spki)
+	return digest[:], nil
+}
+
+// refuseBlocked refuses a key that is known to be compromised (BR §6.1.1.3 (4)), with a problem of type kind.
+func refuseBlocked(tx *store.Tx, public crypto.PublicKey, kind acme.ProblemType) error {
+	digest, err := keyDigest(public)
+	if err != nil {
+		return err
+	}
+	blocked, err := tx.KeyBlocked(digest)
+	if err != nil {
+		return fmt.Errorf("looking a key up among the blocked: %w", err)
+	}
+	if blocked {
+		return acme.Problemf(kind, "the key has been reported as compromised: make a new one")
+	}
+	return nil
+}

@@ -1,0 +1,277 @@
+// Package front is the door: RFC 8555 over HTTP. A request is authenticated
+// (request.go), then a handler loads what it is about, lets package rules decide,
+// and saves the outcome; wire.go turns records into what a client sees.
+//
+// What an attacker who controls a front can do: read what clients send and are
+// sent, act for the accounts whose requests pass through it by changing rows of
+// the database, and lie to clients. It holds no key of the CA and proves nothing.
+package front
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/store"
+)
+
+// Worker takes up at once what a request made due. It is a hint: whatever is not
+// taken up so, because a process ended in between, is found by its lapsed lease.
+// All methods may be called concurrently and must not block.
+type Worker interface {
+	// Lease is for work that this process starts at now.
+	Lease(now time.Time) rules.Lease
+	// Validate takes up a's validation, which is saved. The channel is closed when it is settled.
+	Validate(a rules.Authz) <-chan struct{}
+	// Issue takes up o, which is saved and processing. The channel is closed when o is valid or invalid.
+	Issue(o rules.Order) <-chan struct{}
+}
+
+// Config says what a Front serves. DB, Worker, Policy, URL, OwnHost, Chain and Log are required.
+type Config struct {
+	DB     *store.DB
+	Worker Worker
+	Policy rules.Policy
+	// URL is the CA's https://host[:port], for requests whose Host is none of its own.
+	URL string
+	// OwnHost reports whether host, without a port, is one of the CA's names or addresses.
+	OwnHost func(host string) bool
+	// Chain gives the certificates above a leaf of an issuer, in DER and in order (RFC 8555 §9.1).
+	Chain func(issuer string) [][]byte
+	// Page answers GET of "/", "/root.pem" and "/root.der"; nil for none.
+	Page http.Handler
+	// How long a response waits for the outcome of what it started; 0 means 200 ms and 5 s.
+	ChallengeWait, FinalizeWait time.Duration
+	Log                         *slog.Logger
+}
+
+// maxWaiting bounds how many requests wait for an outcome at once. Beyond it,
+// answers come at once and say "processing", which costs the client a poll.
+const maxWaiting = 256
+
+// Front answers ACME requests. It may be used concurrently.
+type Front struct {
+	Config
+	nonces    *nonces
+	waiting   chan struct{} // one element for each request that waits
+	resources []resource
+	grease    string // a member of the directory that means nothing
+}
+
+// New checks c and makes a Front of it.
+func New(c Config) (*Front, error) {
+	if c.DB == nil || c.Worker == nil || c.OwnHost == nil || c.Chain == nil || c.Log == nil || len(c.Policy.Profiles) == 0 {
+		return nil, errors.New("a front needs a store, a worker, a policy with a profile, its own names, chains and a log")
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "https" || u.Host == "" || c.URL != "https://"+u.Host {
+		return nil, fmt.Errorf("the CA's address %q is not of the form https://host[:port]", c.URL)
+	}
+	if c.ChallengeWait == 0 {
+		c.ChallengeWait = 200 * time.Millisecond
+	}
+	if c.FinalizeWait == 0 {
+		c.FinalizeWait = 5 * time.Second
+	}
+	n, err := newNonces()
+	if err != nil {
+		return nil, err
+	}
+	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), grease: newGrease()}
+	f.resources = f.routes()
+	return f, nil
+}
+
+// resource is one kind of resource (RFC 8555 §7.1) and who may ask it for what.
+// What a request without a signature gets is in get alone: the other handlers take
+// values that only authentication makes.
+type resource struct {
+	path      string // segments; "*" stands for an identifier
+	query     bool   // whether its URLs have a query
+	get       func(*http.Request, base) reply
+	byAccount func(context.Context, accountRequest) (reply, error) // signed by an account ("kid")
+	byKey     func(context.Context, keyRequest) (reply, error)     // signed by a key ("jwk"; RFC 8555 §6.2)
+}
+
+// routes lists everything there is. RFC 8555 §6.3: only the directory and newNonce answer GET.
+func (f *Front) routes() []resource {
+	return []resource{
+		{path: "directory", get: f.directory, byAccount: f.directoryByPost},
+		{path: "new-nonce", get: f.newNonce, byAccount: f.newNonceByPost},
+		{path: "new-account", byKey: f.newAccount},
+		{path: "account/*", byAccount: f.account},
+		{path: "account/*/orders", byAccount: f.orders, query: true},
+		{path: "key-change", byAccount: f.keyChange},
+		{path: "new-order", byAccount: f.newOrder},
+		{path: "order/*", byAccount: f.order},
+		{path: "order/*/finalize", byAccount: f.finalize},
+		{path: "authz/*", byAccount: f.authorization},
+		{path: "challenge/*/*", byAccount: f.challenge},
+		{path: "certificate/*", byAccount: f.certificate},
+		{path: "revoke-cert", byAccount: f.revokeByAccount, byKey: f.revokeByKey},
+	}
+}
+
+// find returns the resource that a URL is of, and the identifiers in its path.
+// A URL that differs from the one given to clients, if only in its encoding, is none (RFC 8555 §6.4).
+func (f *Front) find(u *url.URL) (*resource, []string) {
+	path, ok := strings.CutPrefix(u.EscapedPath(), "/")
+	if !ok {
+		return nil, nil
+	}
+	segments := strings.Split(path, "/")
+	for i := range f.resources {
+		r := &f.resources[i]
+		if ids, ok := match(strings.Split(r.path, "/"), segments); ok && (r.query || u.RawQuery == "" || r.get != nil) {
+			return r, ids
+		}
+	}
+	return nil, nil
+}
+
+func match(pattern, segments []string) (ids []string, ok bool) {
+	if len(pattern) != len(segments) {
+		return nil, false
+	}
+	for i, want := range pattern {
+		switch {
+		case want == "*" && acme.ValidToken(segments[i]):
+			ids = append(ids, segments[i])
+		case want != segments[i]:
+			return nil, false
+		}
+	}
+	return ids, true
+}
+
+// isPage reports whether a request is for people: the one page and the root that it links to.
+func (f *Front) isPage(r *http.Request) bool {
+	if f.Page == nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	return r.URL.Path == "/" || r.URL.Path == "/root.pem" || r.URL.Path == "/root.der"
+}
+
+// visit is one HTTP request on its way through the front.
+type visit struct {
+	*http.Request
+	w        http.ResponseWriter
+	base     base
+	resource *resource
+	ids      []string
+	account  string // its ID, once authenticated; for the log
+}
+
+// ServeHTTP answers one request.
+func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.isPage(r) {
+		f.Page.ServeHTTP(w, r)
+		return
+	}
+	began := time.Now()
+	v := &visit{Request: r, w: w, base: f.baseFor(r)}
+	v.resource, v.ids = f.find(r.URL)
+	f.setHeaders(v)
+	answer, err := f.answer(v)
+	if err == nil {
+		err = f.write(v, answer)
+	}
+	var problem *acme.Problem
+	if err != nil {
+		problem = f.problemOf(v, err)
+		answer = problemReply(problem)
+		if err := f.write(v, answer); err != nil {
+			f.Log.Error("writing a problem failed", "error", err)
+		}
+	}
+	f.logVisit(v, answer, problem, time.Since(began))
+}
+
+// answer decides what becomes of a request before anything in it is read.
+func (f *Front) answer(v *visit) (reply, error) {
+	switch {
+	case v.TLS == nil: // RFC 8555 §6.1
+		return reply{}, acme.Problemf(acme.TypeMalformed, "ACME is spoken over HTTPS only: use %s", v.base.directory())
+	case v.resource == nil:
+		return reply{}, notFound("there is no such resource: begin at %s", v.base.directory())
+	case v.Method == http.MethodOptions:
+		v.w.Header().Set("Allow", v.resource.methods())
+		return reply{status: http.StatusNoContent}, nil
+	case v.Method == http.MethodPost:
+		return f.authenticate(v)
+	case v.resource.get != nil && (v.Method == http.MethodGet || v.Method == http.MethodHead):
+		return v.resource.get(v.Request, v.base), nil
+	default:
+		v.w.Header().Set("Allow", v.resource.methods()) // RFC 9110 §15.5.6
+		return reply{}, acme.Problemf(acme.TypeMalformed, "%.16q is not possible here: send a signed POST, or a POST-as-GET to read (RFC 8555 §6.3)", v.Method).
+			WithStatus(http.StatusMethodNotAllowed)
+	}
+}
+
+// methods lists what a resource answers to, as the Allow header has it (RFC 9110 §10.2.1).
+func (r *resource) methods() string {
+	if r.get != nil {
+		return "GET, HEAD, POST, OPTIONS"
+	}
+	return "POST, OPTIONS"
+}
+
+// setHeaders sets what every response carries, whatever becomes of the request.
+func (f *Front) setHeaders(v *visit) {
+	h := v.w.Header()
+	// RFC 8555 §6.1: scripts of any origin may speak ACME, since nothing here depends on cookies.
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "Link, Location, Replay-Nonce, Retry-After")
+	h.Set("Cache-Control", "no-store") // RFC 8555 §7.2 for newNonce; the rest is nobody else's business
+	h.Set("X-Content-Type-Options", "nosniff")
+	if v.Method == http.MethodPost { // RFC 8555 §6.5: errors too
+		h.Set("Replay-Nonce", f.nonces.issue())
+	}
+	if v.resource == nil {
+		h.Add("Link", link(v.base.directory(), "index"))
+		return
+	}
+	if v.resource.path != "directory" { // RFC 8555 §7.1
+		h.Add("Link", link(v.base.directory(), "index"))
+	}
+	if v.Method == http.MethodOptions {
+		h.Set("Access-Control-Allow-Methods", v.resource.methods())
+		h.Set("Access-Control-Allow-Headers", "Content-Type, Accept, Accept-Language")
+		h.Set("Access-Control-Max-Age", "86400")
+	}
+}
+
+// logVisit writes one line: what was asked, by whom, and what came of it. No key and no token is in it.
+func (f *Front) logVisit(v *visit, answer reply, problem *acme.Problem, took time.Duration) {
+	level, message := slog.LevelDebug, "request answered"
+	if problem != nil {
+		level, message = slog.LevelInfo, "request refused"
+	}
+	if !f.Log.Enabled(v.Context(), level) {
+		return
+	}
+	attributes := []slog.Attr{
+		slog.String("method", v.Method), slog.Int("status", answer.status), slog.Duration("took", took),
+		slog.String("client", v.RemoteAddr),
+	}
+	if v.resource != nil {
+		attributes = append(attributes, slog.String("resource", v.resource.path))
+	}
+	if len(v.ids) > 0 {
+		attributes = append(attributes, slog.String("id", v.ids[0]))
+	}
+	if v.account != "" {
+		attributes = append(attributes, slog.String("account", v.account))
+	}
+	if problem != nil {
+		attributes = append(attributes, slog.String("type", problem.Type.Name()), slog.String("detail", problem.Detail))
+	}
+	f.Log.LogAttrs(v.Context(), level, message, attributes...)
+}

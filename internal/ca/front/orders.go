@@ -1,0 +1,161 @@
+package front
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/store"
+)
+
+// orderPause is what a client is told to wait before it asks for a processing order
+// again (RFC 8555 §7.4): finalize has already waited for as long as issuance usually takes.
+const orderPause = 3 * time.Second
+
+// newOrder takes an order (RFC 8555 §7.4).
+func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
+	req, problem := decode[acme.NewOrder](r.payload)
+	if problem != nil {
+		return reply{}, problem
+	}
+	answer := reply{status: http.StatusCreated}
+	err := f.change(ctx, func(tx *store.Tx) error {
+		account, err := actor(tx, r)
+		if err != nil {
+			return err
+		}
+		order, authzs, problem := rules.NewOrder(f.Policy, account, req, tx.Now)
+		if problem != nil {
+			return problem
+		}
+		answer.location = r.base.order(order.ID)
+		answer.body = r.base.wireOrder(order, authzs, tx.Now)
+		return tx.InsertOrder(order, authzs)
+	})
+	if err != nil {
+		return reply{}, fmt.Errorf("taking an order of account %s: %w", r.account.ID, err)
+	}
+	return answer, nil
+}
+
+// order shows an order (RFC 8555 §7.1.3).
+func (f *Front) order(ctx context.Context, r accountRequest) (reply, error) {
+	if problem := asGet(r.payload); problem != nil {
+		return reply{}, problem
+	}
+	return f.showOrder(ctx, r)
+}
+
+// showOrder answers with the order as it is now.
+func (f *Front) showOrder(ctx context.Context, r accountRequest) (reply, error) {
+	var wire acme.Order
+	err := f.DB.View(ctx, func(tx *store.Tx) error {
+		order, authzs, err := ownOrder(tx, r)
+		if err != nil {
+			return err
+		}
+		wire = r.base.wireOrder(order, authzs, tx.Now)
+		return nil
+	})
+	if err != nil {
+		return reply{}, fmt.Errorf("showing order %s: %w", r.ids[0], err)
+	}
+	answer := reply{status: http.StatusOK, location: r.base.order(r.ids[0]), body: wire}
+	if wire.Status == acme.StatusProcessing {
+		answer.retryAfter = orderPause
+	}
+	return answer, nil
+}
+
+// ownOrder loads the order that r is about, with its authorizations, if it is the account's own.
+func ownOrder(tx *store.Tx, r accountRequest) (rules.Order, []rules.Authz, error) {
+	order, err := tx.Order(r.ids[0])
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return order, nil, notFound("there is no such order")
+	case err != nil:
+		return order, nil, err
+	case order.Account != r.account.ID:
+		return rules.Order{}, nil, notYours("order")
+	}
+	authzs, err := tx.Authzs(order.Authzs)
+	return order, authzs, err
+}
+
+// finalize has a ready order turned into a certificate (RFC 8555 §7.4).
+//
+// A crash before the commit leaves the order ready. One after it leaves the order
+// processing under a lease, and whoever finds that lapsed issues the certificate.
+func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
+	csr, problem := readCSR(r.payload)
+	if problem != nil {
+		return reply{}, problem
+	}
+	var begun *rules.Order
+	err := f.change(ctx, func(tx *store.Tx) error {
+		begun = nil
+		if _, err := actor(tx, r); err != nil {
+			return err
+		}
+		before, authzs, err := ownOrder(tx, r)
+		if err != nil {
+			return err
+		}
+		after, problem := before.Finalize(authzs, csr, f.Worker.Lease(tx.Now), tx.Now)
+		if problem != nil {
+			return problem
+		}
+		if before.CSRDigest != nil {
+			return nil // the same request again: it was taken up the first time
+		}
+		if err := refuseCertificateKey(tx, csr.PublicKey); err != nil {
+			return err
+		}
+		begun = &after
+		return tx.UpdateOrder(before, after)
+	})
+	if err != nil {
+		return reply{}, fmt.Errorf("finalizing order %s: %w", r.ids[0], err)
+	}
+	if begun != nil {
+		f.wait(ctx, f.Worker.Issue(*begun), f.FinalizeWait)
+	}
+	return f.showOrder(ctx, r)
+}
+
+// readCSR reads the payload of a finalize request.
+func readCSR(payload []byte) (rules.CSR, *acme.Problem) {
+	req, problem := decode[acme.Finalize](payload)
+	if problem != nil {
+		return rules.CSR{}, problem
+	}
+	if req.CSR == "" {
+		return rules.CSR{}, acme.Problemf(acme.TypeMalformed, `the payload has no "csr"`)
+	}
+	der, problem := acme.DecodeBase64URL("csr", req.CSR)
+	if problem != nil {
+		return rules.CSR{}, problem
+	}
+	return rules.ParseCSR(der)
+}
+
+// refuseCertificateKey refuses to certify a key that any account has (RFC 8555 §11.1) or
+// that is known to be compromised (BR §6.1.1.3 (4)).
+func refuseCertificateKey(tx *store.Tx, public crypto.PublicKey) error {
+	key, err := acme.NewKey(public)
+	if err != nil {
+		return fmt.Errorf("reading the key of a CSR that was checked: %w", err)
+	}
+	switch _, err := tx.AccountByKey(key.Thumbprint()); {
+	case err == nil:
+		return acme.Problemf(acme.TypeBadCSR, "the key of the CSR is the key of an account: make another one (RFC 8555 §11.1)")
+	case !errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("finding the account of a key: %w", err)
+	}
+	return refuseBlocked(tx, public, acme.TypeBadCSR)
+}

@@ -1,0 +1,135 @@
+package front
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+)
+
+// base is the "https://host[:port]" that the URLs of one response begin with. Records
+// hold no URLs: the same account has one under each of the CA's names.
+type base string
+
+func (b base) directory() string              { return string(b) + "/directory" }
+func (b base) account(id string) string       { return string(b) + "/account/" + id }
+func (b base) orders(account string) string   { return b.account(account) + "/orders" }
+func (b base) order(id string) string         { return string(b) + "/order/" + id }
+func (b base) finalize(order string) string   { return b.order(order) + "/finalize" }
+func (b base) certificate(of string) string   { return string(b) + "/certificate/" + of }
+func (b base) authorization(id string) string { return string(b) + "/authz/" + id }
+func (b base) challenge(authz string, kind acme.ChallengeType) string {
+	return string(b) + "/challenge/" + authz + "/" + string(kind)
+}
+
+// baseFor is the base of a response: the name by which the client called, if it is the CA's own.
+func (f *Front) baseFor(r *http.Request) base {
+	if own, ok := f.ownBase(r.Host); ok {
+		return own
+	}
+	return base(f.URL)
+}
+
+// ownBase returns the base for a Host header or the authority of a URL in its one
+// form: lower case, the port only if it is not that of HTTPS. It is false for what is not the CA's.
+func (f *Front) ownBase(authority string) (base, bool) {
+	authority = strings.TrimSuffix(strings.ToLower(authority), ":443")
+	if authority == strings.TrimPrefix(f.URL, "https://") {
+		return base(f.URL), true
+	}
+	host := authority
+	if name, port, err := net.SplitHostPort(authority); err == nil {
+		if number, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(number, 10) != port {
+			return "", false
+		}
+		host = name
+	} else if bare, ok := strings.CutPrefix(authority, "["); ok {
+		host = strings.TrimSuffix(bare, "]")
+	}
+	if !f.OwnHost(host) || strings.ContainsAny(host, "/?#@%\\ ") {
+		return "", false
+	}
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() && !strings.HasPrefix(authority, "[") {
+		return "", false // a URL cannot be made of it (RFC 3986 §3.2.2)
+	}
+	return base("https://" + authority), true
+}
+
+// link is the value of a Link header (RFC 8288 §3).
+func link(target, relation string) string { return "<" + target + `>;rel="` + relation + `"` }
+
+// stamp is a time as clients see it: RFC 3339, whole seconds, UTC.
+func stamp(t time.Time) *time.Time {
+	whole := t.UTC().Truncate(time.Second)
+	return &whole
+}
+
+// wireAccount is a as RFC 8555 §7.1.2 shows it.
+func (b base) wireAccount(a rules.Account) acme.Account {
+	return acme.Account{
+		Status:               a.Status,
+		Contact:              a.Contact,
+		TermsOfServiceAgreed: a.TermsAgreed != "",
+		Orders:               b.orders(a.ID),
+	}
+}
+
+// wireOrder is o as RFC 8555 §7.1.3 shows it. "expires" is always there.
+func (b base) wireOrder(o rules.Order, authzs []rules.Authz, now time.Time) acme.Order {
+	wire := acme.Order{
+		Status:         rules.OrderStatus(o, authzs, now),
+		Expires:        stamp(o.Expires),
+		Identifiers:    o.Identifiers,
+		Profile:        o.Profile,
+		Error:          rules.OrderError(o, authzs, now),
+		Authorizations: make([]string, len(o.Authzs)),
+		Finalize:       b.finalize(o.ID),
+	}
+	for i, id := range o.Authzs {
+		wire.Authorizations[i] = b.authorization(id)
+	}
+	if wire.Status == acme.StatusValid {
+		wire.Certificate = b.certificate(o.ID)
+	}
+	return wire
+}
+
+// wireAuthorization is a as RFC 8555 §7.1.4 shows it: all challenges while one can be
+// chosen, and the one that was once the authorization has been decided.
+func (b base) wireAuthorization(a rules.Authz, now time.Time) acme.Authorization {
+	wire := acme.Authorization{
+		Identifier: a.Identifier,
+		Status:     a.StatusAt(now),
+		Expires:    stamp(a.Expires),
+		Wildcard:   a.Wildcard,
+		Challenges: []acme.Challenge{},
+	}
+	if attempted := a.Attempted(); attempted != nil && attempted.Status != acme.StatusProcessing {
+		wire.Challenges = append(wire.Challenges, b.wireChallenge(a, *attempted))
+		return wire
+	}
+	for _, c := range a.Challenges {
+		wire.Challenges = append(wire.Challenges, b.wireChallenge(a, c))
+	}
+	return wire
+}
+
+// wireChallenge is c, of a, as RFC 8555 §8 shows it.
+func (b base) wireChallenge(a rules.Authz, c rules.Challenge) acme.Challenge {
+	wire := acme.Challenge{
+		Type:   c.Type,
+		URL:    b.challenge(a.ID, c.Type),
+		Status: c.Status,
+		Token:  c.Token,
+		Error:  c.Error,
+	}
+	if c.Validated != nil {
+		wire.Validated = stamp(*c.Validated)
+	}
+	return wire
+}
