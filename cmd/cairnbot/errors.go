@@ -1,13 +1,17 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
+	"syscall"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
+	"github.com/cairn-ca/cairn/internal/bot/solve"
 )
 
 // Exit codes, which are certbot's.
@@ -62,6 +66,10 @@ func report(w io.Writer, err error, logFile string) int {
 
 // describe shows err with all that the CA said, each subproblem on its own lines.
 func describe(err error) string {
+	var challenge *challengeError
+	if errors.As(err, &challenge) {
+		return challenge.Error()
+	}
 	var problem *acme.Problem
 	if !errors.As(err, &problem) || len(problem.Subproblems) == 0 {
 		return oneLine(err.Error())
@@ -88,15 +96,84 @@ func block(w io.Writer, p *acme.Problem) {
 	fmt.Fprintf(w, "  Type:   %s\n  Detail: %s\n", p.Type.Name(), p.Detail)
 }
 
-// authorizationReport writes what the CA found wrong with each name, the way scripts look for it.
-func authorizationReport(w io.Writer, e *renew.AuthorizationError, how method) {
-	fmt.Fprintf(w, "\nCertbot failed to authenticate some domains (authenticator: %s). The Certificate Authority reported these problems:\n", how.name)
+// explainServer adds what can be done about errors of the CA, and of the way to it.
+func (a *app) explainServer(err error, s *settings) error {
+	var authorization *renew.AuthorizationError
+	var problem *acme.Problem
+	var untrusted *tls.CertificateVerificationError
+	var lookup *net.DNSError
+	switch {
+	case errors.As(err, &authorization):
+		return &challengeError{authorization, s.method()}
+	case errors.As(err, &problem):
+		return withHint(err, "%s", problemHint(problem, s))
+	case errors.As(err, &untrusted):
+		return withHint(err, "if %s is a CA of your own, give its root certificate with --ca-bundle FILE", s.params.Server)
+	case errors.As(err, &lookup), errors.Is(err, syscall.ECONNREFUSED):
+		return withHint(err, "is --server %s right, and can this machine reach it?", s.params.Server)
+	case errors.Is(err, solve.ErrPortTaken):
+		return withHint(err, "stop that program and try again, or let it answer for us with --webroot -w DIR")
+	case errors.Is(err, solve.ErrPortForbidden):
+		return withHint(err, "run it as root, or use --webroot -w DIR")
+	}
+	return err
+}
+
+// problemHint says what to do about an error of the CA, or nothing.
+func problemHint(p *acme.Problem, s *settings) string {
+	switch {
+	case p.RetryAfter > 0:
+		return fmt.Sprintf("the CA says to try again in %s", p.RetryAfter)
+	case p.Type == acme.TypeUserActionRequired && p.Instance != "":
+		return "visit " + p.Instance + " and follow what it says"
+	case p.Type == acme.TypeAccountDoesNotExist:
+		return fmt.Sprintf("%s does not know the account %s; if the CA was set up anew, remove that account's directory below accounts/",
+			s.params.Server, s.params.Account)
+	}
+	return ""
+}
+
+// challengeError is an AuthorizationError, with how control was to be proven.
+type challengeError struct {
+	*renew.AuthorizationError
+	method method
+}
+
+func (e *challengeError) Unwrap() error { return e.AuthorizationError }
+
+// Error has one block for each name, the way scripts look for it.
+func (e *challengeError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "failed to authenticate some domains (authenticator: %s). The Certificate Authority reported these problems:\n", e.method.name)
 	for _, failure := range e.Failures {
 		problem := failure.Problem.About(failure.Identifier)
-		block(w, problem)
+		block(&b, problem)
 		for _, sub := range problem.Subproblems {
-			block(w, sub)
+			block(&b, sub)
 		}
-		fmt.Fprintln(w)
+		b.WriteString("\n")
 	}
+	b.WriteString("Some challenges have failed.")
+	return b.String()
+}
+
+// hint says what the CA must be able to do.
+func (e *challengeError) hint() string {
+	if e.method.name == "webroot" {
+		return "the CA must be able to fetch the files that were put below .well-known/acme-challenge in the webroot: is -w the directory that these names serve?"
+	}
+	return fmt.Sprintf("the CA must be able to reach port %d of this machine under these names: look at DNS, firewall and port forwarding", e.method.port)
+}
+
+// hintFor gives the hint that belongs to err, or "".
+func hintFor(err error) string {
+	var with *hinted
+	var challenge *challengeError
+	switch {
+	case errors.As(err, &challenge):
+		return challenge.hint()
+	case errors.As(err, &with):
+		return with.hint
+	}
+	return ""
 }

@@ -29,6 +29,7 @@ type options struct {
 	noEmail     bool
 	agreeTOS    bool
 	server      string
+	account     string
 	caBundle    string
 	noVerifySSL bool
 
@@ -128,6 +129,9 @@ var table = []option{
 	{name: "register-unsafely-without-email", group: groupAccount,
 		help:   "register without an address",
 		target: func(o *options) any { return &o.noEmail }},
+	{name: "account", arg: "ID", group: groupAccount,
+		help:   "which account to use, where there are several",
+		target: func(o *options) any { return &o.account }},
 	{name: "agree-tos", group: groupAccount,
 		help:   "agree to the CA's terms of service",
 		target: func(o *options) any { return &o.agreeTOS }},
@@ -175,6 +179,8 @@ var table = []option{
 		help: "say nothing but errors", target: func(o *options) any { return &o.quiet }},
 	{name: "verbose", short: "v", group: groupGeneral,
 		help: "say more; -vv shows what is sent and received", target: func(o *options) any { return &count{&o.verbose} }},
+	{name: "no-random-sleep-on-renew", // certbot's timers say so; we never sleep
+		target: func(o *options) any { return new(bool) }},
 	{name: "help", short: "h", group: groupGeneral,
 		help: "show this", target: func(o *options) any { return &o.help }},
 	{name: "version", group: groupGeneral,
@@ -233,8 +239,11 @@ func (e *nameError) Error() string { return e.reason }
 
 // check refuses combinations that cannot be meant.
 func (o *options) check() error {
-	for _, dir := range []*string{&o.configDir, &o.workDir, &o.logsDir} {
-		absolute, err := filepath.Abs(*dir)
+	for _, dir := range []*string{&o.configDir, &o.workDir, &o.logsDir, &o.caBundle} {
+		if *dir == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*dir) // renewals start elsewhere
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package renew
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -61,22 +62,30 @@ type Issued struct {
 //	order finalized  the key for its certificate has been on disk since the first step
 //
 // The job stays until the caller has deployed the certificate and calls Done.
-func (o *Obtainer) Obtain(ctx context.Context, want Want) (*Issued, error) {
+// current is the certificate that is to be replaced, or nil: a job that led to it is over.
+func (o *Obtainer) Obtain(ctx context.Context, want Want, current *x509.Certificate) (*Issued, error) {
 	job, order, err := o.resume(ctx, want)
 	if err != nil {
 		return nil, err
 	}
-	if job == nil {
-		if job, order, err = o.begin(ctx, want); err != nil {
-			return nil, err
+	if job != nil {
+		issued, err := o.complete(ctx, job, order)
+		if err != nil || !stale(issued.Chain.Certificates[0], current) {
+			return issued, err
 		}
+		o.config.Log.Info("an unfinished job had been finished before", "lineage", want.Lineage)
 	}
-	issued, err := o.complete(ctx, job, order)
-	if unusable(err) {
-		// The order is dead: the next attempt needs a new one.
-		return nil, errors.Join(err, o.config.Jobs.Remove(want.Lineage))
+	if job, order, err = o.begin(ctx, want); err != nil {
+		return nil, err
 	}
-	return issued, err
+	return o.complete(ctx, job, order)
+}
+
+// stale reports whether a certificate from an earlier run is of no use any more.
+func stale(leaf, current *x509.Certificate) bool {
+	now := time.Now()
+	at, _ := Due(leaf, Policy{}, now)
+	return leaf.Equal(current) || !at.After(now)
 }
 
 // Done forgets the job of a certificate that is in its place.
@@ -130,8 +139,17 @@ func (o *Obtainer) begin(ctx context.Context, want Want) (*Job, *acme.Order, err
 	return job, order, nil
 }
 
-// complete takes an order from whatever state it is in to its certificate (RFC 8555 §7.1.6).
+// complete finishes an order. It forgets one that has come to nothing: the next attempt needs a new one.
 func (o *Obtainer) complete(ctx context.Context, job *Job, order *acme.Order) (*Issued, error) {
+	issued, err := o.advance(ctx, job, order)
+	if unusable(err) {
+		err = errors.Join(err, o.config.Jobs.Remove(job.Want.Lineage))
+	}
+	return issued, err
+}
+
+// advance takes an order from whatever state it is in to its certificate (RFC 8555 §7.1.6).
+func (o *Obtainer) advance(ctx context.Context, job *Job, order *acme.Order) (*Issued, error) {
 	key, err := ParseKey([]byte(job.Key))
 	if err != nil {
 		return nil, fmt.Errorf("the job for %s: %w", job.Want.Lineage, err)

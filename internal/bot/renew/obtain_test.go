@@ -143,7 +143,7 @@ func TestObtain(t *testing.T) {
 	w := newWorld(t)
 	for _, spec := range []renew.KeySpec{{}, {Type: "ecdsa", Curve: "secp384r1"}, {Type: "rsa"}} {
 		o := w.obtainer(t)
-		issued, err := o.Obtain(t.Context(), want(t, spec, "a.example", "b.example"))
+		issued, err := o.Obtain(t.Context(), want(t, spec, "a.example", "b.example"), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +198,7 @@ func TestACrashNeverCostsASecondOrder(t *testing.T) {
 			} else {
 				w.wire.after = func(r *http.Request) bool { return r.URL.Path != "/order-plz" && crash(r) || !placed && crash(r) }
 			}
-			first, err := run().Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example"))
+			first, err := run().Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example"), nil)
 			w.wire.cut, w.wire.after = nil, nil
 			if err == nil {
 				if step < 4 {
@@ -213,7 +213,7 @@ func TestACrashNeverCostsASecondOrder(t *testing.T) {
 			if job == nil || job.Order == "" {
 				t.Fatalf("%s step %d: no job is left: %+v", when, step, job)
 			}
-			second, err := run().Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example"))
+			second, err := run().Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example"), nil)
 			if err != nil {
 				t.Fatalf("%s step %d: going on: %v", when, step, err)
 			}
@@ -232,7 +232,7 @@ func TestACrashNeverCostsASecondOrder(t *testing.T) {
 
 func TestAJobForSomethingElseIsNotContinued(t *testing.T) {
 	w := newWorld(t)
-	if _, err := w.obtainer(t).Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example")); err != nil {
+	if _, err := w.obtainer(t).Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example"), nil); err != nil {
 		t.Fatal(err)
 	}
 	before := w.job(t)
@@ -240,13 +240,28 @@ func TestAJobForSomethingElseIsNotContinued(t *testing.T) {
 		"other names": want(t, renew.KeySpec{}, "a.example", "c.example"),
 		"other key":   want(t, renew.KeySpec{Type: "rsa"}, "a.example"),
 	} {
-		issued, err := w.obtainer(t).Obtain(t.Context(), wanted)
+		issued, err := w.obtainer(t).Obtain(t.Context(), wanted, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if string(issued.KeyPEM) == before.Key {
 			t.Errorf("%s: the old job was continued", name)
 		}
+	}
+}
+
+func TestAJobThatWasDeployedIsOver(t *testing.T) {
+	w := newWorld(t)
+	first, err := w.obtainer(t).Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := w.obtainer(t).Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example"), first.Chain.Certificates[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Chain.Certificates[0].Equal(second.Chain.Certificates[0]) || string(first.KeyPEM) == string(second.KeyPEM) {
+		t.Error("the renewal gave the same certificate again")
 	}
 }
 
@@ -264,7 +279,7 @@ func TestBrokenAndStaleJobsAreNotFatal(t *testing.T) {
 	}
 	for _, text := range []string{"", "{", "null", "[]", strings.Repeat(" ", 2<<20)} {
 		write(text)
-		if _, err := w.obtainer(t).Obtain(t.Context(), wanted); err != nil {
+		if _, err := w.obtainer(t).Obtain(t.Context(), wanted, nil); err != nil {
 			t.Errorf("%.10q: %v", text, err)
 		}
 	}
@@ -273,7 +288,7 @@ func TestBrokenAndStaleJobsAreNotFatal(t *testing.T) {
 	if err := renew.OpenJobs(w.jobs).Save(gone); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.obtainer(t).Obtain(t.Context(), wanted); err != nil {
+	if _, err := w.obtainer(t).Obtain(t.Context(), wanted, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -284,7 +299,7 @@ func TestFailedProofsAreReportedAndForgotten(t *testing.T) {
 	o := renew.NewObtainer(renew.ObtainConfig{
 		Client: w.client, Server: w.pebble.Directory, Solver: mute, Jobs: renew.OpenJobs(w.jobs),
 	})
-	_, err := o.Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example", "b.example"))
+	_, err := o.Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example", "b.example"), nil)
 	var failed *renew.AuthorizationError
 	if !errors.As(err, &failed) || len(failed.Failures) == 0 {
 		t.Fatal(err)
@@ -300,7 +315,7 @@ func TestFailedProofsAreReportedAndForgotten(t *testing.T) {
 	if job := w.job(t); job != nil {
 		t.Error("a dead order is kept")
 	}
-	_, err = w.obtainer(t).Obtain(t.Context(), want(t, renew.KeySpec{}, "*.a.example"))
+	_, err = w.obtainer(t).Obtain(t.Context(), want(t, renew.KeySpec{}, "*.a.example"), nil)
 	if err == nil || !strings.Contains(err.Error(), "no http-01 challenge for *.a.example") {
 		t.Errorf("wildcard: %v", err)
 	}
@@ -326,7 +341,7 @@ func TestInterruptCleansUp(t *testing.T) {
 	o := renew.NewObtainer(renew.ObtainConfig{
 		Client: w.client, Server: w.pebble.Directory, Solver: mute, Jobs: renew.OpenJobs(w.jobs),
 	})
-	if _, err := o.Obtain(ctx, want(t, renew.KeySpec{}, "a.example")); !errors.Is(err, context.Canceled) {
+	if _, err := o.Obtain(ctx, want(t, renew.KeySpec{}, "a.example"), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if mute.presented != 1 || mute.cleaned != 1 {

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"strings"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
+)
+
+// userAgent names this program to the CA (RFC 8555 §6.1).
+func (a *app) userAgent(s *settings) string {
+	agent := fmt.Sprintf("cairnbot/%s (%s; %s) %s", version, runtime.GOOS, runtime.GOARCH, a.verb)
+	if s.params.Authenticator != "" {
+		agent += " Authenticator/" + s.params.Authenticator
+	}
+	return agent
+}
+
+// account completes config with the account that s names, or the only one there
+// is, or a new one. It notes in s which.
+func (a *app) account(ctx context.Context, s *settings, config acme.ClientConfig, register bool) (*acme.Client, error) {
+	accounts, err := a.store.Accounts(s.params.Server)
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.existing(accounts, s)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		if !register {
+			return nil, withHint(fmt.Errorf("could not find an existing account for server %s", s.params.Server),
+				"give the CA that the certificate is from with --server")
+		}
+		return a.newAccount(ctx, accounts, s, config)
+	}
+	s.params.Account = found.ID()
+	config.Key, config.AccountURL = found.Key, found.URL
+	return acme.NewClient(config)
+}
+
+// existing finds the account to use, or nil.
+func (a *app) existing(accounts *lineage.Accounts, s *settings) (*lineage.Account, error) {
+	if s.params.Account != "" {
+		account, err := accounts.Load(s.params.Account)
+		if err == nil {
+			return account, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) || a.given["account"] {
+			return nil, fmt.Errorf("account %s at %s: %w", s.params.Account, s.params.Server, err)
+		}
+	}
+	all, err := accounts.List()
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	if len(all) > 1 {
+		ids := make([]string, len(all))
+		for i, account := range all {
+			ids[i] = account.ID()
+		}
+		return nil, missing("--account ID", fmt.Sprintf("which of the accounts at %s to use: %s", s.params.Server, strings.Join(ids, ", ")))
+	}
+	return all[0], nil
+}
+
+// newAccount makes a key and registers it. The key is P-256: certbot can use it, too.
+func (a *app) newAccount(ctx context.Context, accounts *lineage.Accounts, s *settings, config acme.ClientConfig) (*acme.Client, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	config.Key = key
+	client, err := acme.NewClient(config)
+	if err != nil {
+		return nil, err
+	}
+	directory, err := client.Directory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	request := acme.NewAccount{TermsOfServiceAgreed: a.agreeTOS}
+	if meta := directory.Meta; meta != nil && meta.TermsOfService != "" && !a.agreeTOS {
+		return nil, missing("--agree-tos", fmt.Sprintf("please read the Terms of Service at %s. You must agree in order to register with the ACME server.",
+			meta.TermsOfService))
+	}
+	for address := range strings.SplitSeq(a.email, ",") {
+		if address = strings.TrimSpace(address); address != "" {
+			request.Contact = append(request.Contact, "mailto:"+address)
+		}
+	}
+	if _, err := client.Register(ctx, request); err != nil {
+		return nil, err
+	}
+	account := &lineage.Account{Key: key, URL: client.AccountURL()}
+	if err := accounts.Save(account); err != nil {
+		return nil, fmt.Errorf("saving the account: %w", err)
+	}
+	s.params.Account = account.ID()
+	a.say("Account registered.")
+	return client, nil
+}
+
+// register is the verb that does nothing but that.
+func (a *app) register(ctx context.Context) error {
+	s, err := a.settle(nil)
+	if err != nil {
+		return err
+	}
+	accounts, err := a.store.Accounts(s.params.Server)
+	if err != nil {
+		return err
+	}
+	all, err := accounts.List()
+	if err != nil {
+		return err
+	}
+	if len(all) > 0 {
+		return errors.New("There is an existing account; registration of a duplicate account with this command is currently unsupported.")
+	}
+	_, err = a.connect(ctx, &s, true)
+	return err
+}

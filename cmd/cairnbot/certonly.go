@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
+	"github.com/cairn-ca/cairn/internal/bot/renew"
+)
+
+// certonly gets a certificate, or renews the one that is there.
+func (a *app) certonly(ctx context.Context) error {
+	if len(a.domains) == 0 && a.certName == "" {
+		return missing("-d NAME", "which names the certificate is for")
+	}
+	ask := renew.Ask{Lineage: a.certName, Expand: a.expand, Force: a.force}
+	for _, name := range a.domains {
+		ask.Identifiers = append(ask.Identifiers, acme.IdentifierFor(name))
+	}
+	have, err := a.have()
+	if err != nil {
+		return err
+	}
+	plan, err := renew.Decide(ask, have)
+	var expand *renew.NeedsExpand
+	if errors.As(err, &expand) {
+		return withHint(err, "--expand replaces it by one with all of the names; --cert-name NAME makes a separate one")
+	}
+	if err != nil {
+		return err
+	}
+	var target *lineage.Lineage
+	if plan.Action != renew.Create {
+		if target, err = a.store.Load(plan.Lineage); err != nil {
+			return err
+		}
+	}
+	if plan.Action == renew.Keep {
+		a.say("Certificate not yet due for renewal")
+		a.say("")
+		a.frame()
+		a.say("Certificate not yet due for renewal; no action taken.")
+		a.frame()
+		return nil
+	}
+	placed, err := a.obtain(ctx, plan, target)
+	if err != nil {
+		return err
+	}
+	return a.announce(placed)
+}
+
+// have lists the certificates that exist. Those whose files are broken are left out, as certbot does.
+func (a *app) have() ([]renew.Have, error) {
+	lineages, broken, err := a.store.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range broken {
+		a.log.Warn("a renewal configuration is invalid", "path", b.Path, "error", b.Err)
+	}
+	var have []renew.Have
+	for _, l := range lineages {
+		leaf, err := leafOf(l)
+		if err != nil {
+			a.log.Warn("a certificate cannot be read", "name", l.Name, "error", err)
+			continue
+		}
+		at, why, _, err := renew.DueOf(l, false, time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", l.ConfPath(), err)
+		}
+		a.log.Debug("have", "name", l.Name, "due", at, "why", why)
+		have = append(have, renew.Have{
+			Lineage: l.Name, Identifiers: acme.CertificateIdentifiers(leaf), Due: !at.After(time.Now()),
+		})
+	}
+	return have, nil
+}
+
+// leafOf reads the live certificate of a lineage.
+func leafOf(l *lineage.Lineage) (*x509.Certificate, error) {
+	material, err := l.Material(l.Version())
+	if err != nil {
+		return nil, err
+	}
+	return material.Leaf()
+}
+
+// obtain carries out a plan. target is nil for a new lineage.
+func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Lineage) (*lineage.Lineage, error) {
+	var conf *lineage.Conf
+	var current *x509.Certificate
+	verb := "Requesting a certificate for %s"
+	if target != nil {
+		conf = target.Conf
+		current, _ = leafOf(target) // a broken one is about to be replaced
+		if plan.Action == renew.Renew {
+			verb = "Renewing an existing certificate for %s"
+		}
+	}
+	s, err := a.settle(conf)
+	if err != nil {
+		return nil, err
+	}
+	solver, err := s.solver(plan.Identifiers, a.log)
+	if err != nil {
+		return nil, err
+	}
+	client, err := a.connect(ctx, &s, true)
+	if err != nil {
+		return nil, a.explainServer(err, &s)
+	}
+	a.say(verb, summary(plan.Identifiers))
+	obtainer := renew.NewObtainer(renew.ObtainConfig{
+		Client: client, Server: s.params.Server, Solver: solver, Log: a.log,
+		Jobs: renew.OpenJobs(filepath.Join(a.workDir, "orders")),
+	})
+	want := renew.Want{Lineage: plan.Lineage, Identifiers: plan.Identifiers, Key: s.key}
+	issued, err := obtainer.Obtain(ctx, want, current)
+	if err != nil {
+		return nil, a.explainServer(err, &s)
+	}
+	placement := renew.Placement{Store: a.store, Lineage: target, Name: plan.Lineage, Params: s.params, Log: a.log}
+	if s.bundle != "" {
+		placement.Own = map[string]string{ownBundle: s.bundle}
+	}
+	placed, err := placement.Place(issued)
+	if err != nil {
+		return nil, err
+	}
+	return placed, obtainer.Done(plan.Lineage)
+}
+
+// summary shortens a list of names the way certbot does.
+func summary(names []acme.Identifier) string {
+	switch len(names) {
+	case 1:
+		return names[0].Value
+	case 2:
+		return names[0].Value + " and " + names[1].Value
+	default:
+		return fmt.Sprintf("%s and %d more", names[0].Value, len(names)-1)
+	}
+}
+
+// announce says where the certificate is.
+func (a *app) announce(l *lineage.Lineage) error {
+	leaf, err := leafOf(l)
+	if err != nil {
+		return err
+	}
+	a.say("\nSuccessfully received certificate.")
+	a.say("Certificate is saved at: %s", l.Path(lineage.Fullchain))
+	a.say("Key is saved at:         %s", l.Path(lineage.Key))
+	a.say("This certificate expires on %s.", leaf.NotAfter.UTC().Format(time.DateOnly))
+	a.say("These files will be updated when the certificate renews.\n")
+	a.say("NEXT STEPS:")
+	a.say("- The certificate will need to be renewed before it expires: have cron or a timer run \"cairnbot renew\" twice a day.")
+	return nil
+}

@@ -1,0 +1,126 @@
+// Command cairnbot gets certificates from an ACME CA and keeps them renewed. It
+// takes certbot's command line and works on certbot's files.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
+)
+
+// version is set by the linker.
+var version = "devel"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], process{out: os.Stdout, err: os.Stderr, getenv: os.Getenv}))
+}
+
+// process is what surrounds a run.
+type process struct {
+	out, err io.Writer
+	getenv   func(string) string
+}
+
+// run is the whole program. It returns the exit code.
+func run(ctx context.Context, argv []string, p process) int {
+	in, err := normalise(argv)
+	if err != nil {
+		return report(p.err, err, "")
+	}
+	o, err := parseOptions(in.arguments)
+	switch {
+	case err != nil:
+		return report(p.err, err, "")
+	case o.version:
+		fmt.Fprintln(p.out, "cairnbot", version)
+		return exitOK
+	case o.help || in.verb == "help":
+		printHelp(p.out)
+		return exitOK
+	}
+	do := findVerb(in.verb)
+	if do == nil {
+		return report(p.err, usagef("no verb was given: say %q to get a certificate", "cairnbot certonly"), "")
+	}
+	a := &app{process: p, options: o, verb: in.verb}
+	err = a.open(do, ctx)
+	if ctx.Err() != nil {
+		err = errors.New("exiting due to user request")
+	}
+	if err == nil {
+		return exitOK
+	}
+	if a.log != nil {
+		a.log.Debug("failed", "error", err)
+	}
+	return report(p.err, err, a.logFile)
+}
+
+// app is one run of a verb.
+type app struct {
+	process
+	*options
+	verb    string
+	logFile string // "" before it is open
+	log     *slog.Logger
+	store   *lineage.Store
+}
+
+// open prepares log and directories for a verb, and runs it.
+func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (err error) {
+	file, err := openLog(a.logsDir)
+	if err != nil {
+		return a.explain(fmt.Errorf("opening the log: %w", err))
+	}
+	defer file.Close()
+	a.logFile = file.Name()
+	if !a.quiet {
+		fmt.Fprintln(a.err, "Saving debug log to", a.logFile)
+	}
+	a.log = newLogger(file, a.err, a.options)
+	a.log.Debug("cairnbot starts", "version", version, "verb", a.verb, "go", runtime.Version())
+	a.store, err = lineage.Open(lineage.Dirs{Config: a.configDir, Work: a.workDir, Logs: a.logsDir})
+	if err != nil {
+		return a.explain(err)
+	}
+	defer func() {
+		if closeErr := a.store.Close(); closeErr != nil {
+			a.log.Warn("giving up the locks failed", "error", closeErr)
+		}
+	}()
+	return a.explain(do(a, ctx))
+}
+
+// explain adds what can be done about errors of the machine.
+func (a *app) explain(err error) error {
+	switch {
+	case errors.Is(err, lineage.ErrLocked):
+		return withHint(err, "wait until it has finished, and try again")
+	case errors.Is(err, fs.ErrPermission):
+		return withHint(err, "run it as root, or give --config-dir, --work-dir and --logs-dir that you may write to")
+	}
+	return err
+}
+
+// say writes a line of the result, unless -q asks for silence.
+func (a *app) say(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.out, format+"\n", args...)
+	}
+}
+
+// frame is the line that certbot puts around what matters.
+func (a *app) frame() {
+	a.say("- - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - -")
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
+	"github.com/cairn-ca/cairn/internal/bot/renew"
+)
+
+// renew renews all that is due, or the one that --cert-name names.
+func (a *app) renew(ctx context.Context) error {
+	if len(a.domains) > 0 {
+		return withHint(errors.New("renew takes no -d: it renews every certificate that is due, or the one that is named"),
+			"name one with --cert-name, or use certonly")
+	}
+	lineages, broken, err := a.selected()
+	if err != nil {
+		return err
+	}
+	round := renew.Round{
+		Now: time.Now(), Force: a.force,
+		Progress: func(l *lineage.Lineage) { a.say(""); a.processing(l.ConfPath()) },
+		Check: func(l *lineage.Lineage, at time.Time, why string) {
+			a.log.Info("renewal", "name", l.Name, "due", at, "why", why)
+			if at.After(time.Now()) {
+				a.say("Certificate not yet due for renewal")
+			}
+		},
+		Renew: a.renewOne,
+	}
+	for _, b := range broken {
+		a.say("")
+		a.processing(b.Path)
+		fmt.Fprintf(a.err, "Renewal configuration file %s is broken: %v. Skipping.\n", b.Path, b.Err)
+	}
+	outcomes := round.Run(ctx, lineages)
+	return a.summarise(outcomes, broken)
+}
+
+func (a *app) processing(path string) {
+	a.frame()
+	a.say("Processing %s", path)
+	a.frame()
+}
+
+// selected gives the lineages that the options speak of.
+func (a *app) selected() ([]*lineage.Lineage, []lineage.Broken, error) {
+	if a.certName == "" {
+		return a.store.List()
+	}
+	l, err := a.store.Load(a.certName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, withHint(fmt.Errorf("no certificate found with name %s", a.certName), "cairnbot certificates lists the names")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return []*lineage.Lineage{l}, nil, nil
+}
+
+// renewOne renews one lineage, and says at once if that fails.
+func (a *app) renewOne(ctx context.Context, l *lineage.Lineage) error {
+	leaf, err := leafOf(l)
+	if err == nil {
+		plan := renew.Plan{Action: renew.Renew, Lineage: l.Name, Identifiers: acme.CertificateIdentifiers(leaf)}
+		_, err = a.obtain(ctx, plan, l)
+	}
+	if err != nil {
+		a.log.Debug("renewal failed", "name", l.Name, "error", err)
+		fmt.Fprintf(a.err, "Failed to renew certificate %s with error: %s\n", l.Name, describe(err))
+		if hint := hintFor(err); hint != "" {
+			fmt.Fprintln(a.err, "cairnbot: hint:", hint)
+		}
+	}
+	return err
+}
+
+// summarise prints what became of each lineage, in certbot's words.
+func (a *app) summarise(outcomes []renew.Outcome, broken []lineage.Broken) error {
+	var renewed, failed, skipped []string
+	for _, o := range outcomes {
+		path := o.Lineage.Path(lineage.Fullchain)
+		switch {
+		case o.Err != nil:
+			failed = append(failed, path+" (failure)")
+		case o.Renewed:
+			renewed = append(renewed, path+" (success)")
+		default:
+			skipped = append(skipped, fmt.Sprintf("%s expires on %s (skipped)", path, o.Expires.UTC().Format(time.DateOnly)))
+		}
+	}
+	a.say("")
+	a.frame()
+	a.list("The following certificates are not due for renewal yet:", skipped)
+	switch {
+	case len(renewed) == 0 && len(failed) == 0:
+		a.say("No renewals were attempted.")
+	case len(failed) == 0:
+		a.list("Congratulations, all renewals succeeded: ", renewed)
+	case len(renewed) == 0:
+		listTo(a.err, "All renewals failed. The following certificates could not be renewed:", failed)
+	default:
+		a.list("The following renewals succeeded:", renewed)
+		listTo(a.err, "The following renewals failed:", failed)
+	}
+	var invalid []string
+	for _, b := range broken {
+		invalid = append(invalid, b.Path+" (parsefail)")
+	}
+	if len(invalid) > 0 {
+		listTo(a.err, "Additionally, the following renewal configurations were invalid: ", invalid)
+	}
+	a.frame()
+	if len(failed)+len(broken) > 0 {
+		return fmt.Errorf("%d renew failure(s), %d parse failure(s)", len(failed), len(broken))
+	}
+	return nil
+}
+
+// list says a heading and what belongs under it; nothing if that is nothing.
+func (a *app) list(heading string, lines []string) {
+	if len(lines) > 0 && !a.quiet {
+		listTo(a.out, heading, lines)
+	}
+}
+
+func listTo(w io.Writer, heading string, lines []string) {
+	fmt.Fprintln(w, heading)
+	for _, line := range lines {
+		fmt.Fprintln(w, "  "+line)
+	}
+}

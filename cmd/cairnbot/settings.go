@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
+	"github.com/cairn-ca/cairn/internal/bot/renew"
+	"github.com/cairn-ca/cairn/internal/bot/solve"
+)
+
+// ownBundle is the key of our own section in renewal configurations for --ca-bundle.
+const ownBundle = "ca_bundle"
+
+// settings are what one certificate is obtained with: the command line laid over
+// the renewal configuration, where there is one.
+type settings struct {
+	params lineage.Params
+	bundle string
+	key    renew.KeySpec
+}
+
+// settle lays what was given on the command line over conf, which may be nil.
+func (o *options) settle(conf *lineage.Conf) (settings, error) {
+	var s settings
+	if conf != nil {
+		var err error
+		if s.params, err = conf.Params(); err != nil {
+			return s, err
+		}
+		s.bundle = conf.Own(ownBundle)
+	}
+	p := &s.params
+	if o.given["server"] || p.Server == "" {
+		p.Server = o.server
+	}
+	if o.given["account"] {
+		p.Account = o.account
+	} else if o.given["server"] && conf != nil {
+		p.Account = "" // an account is known to one CA only
+	}
+	if o.given["ca-bundle"] {
+		s.bundle = o.caBundle
+	}
+	o.settleMethod(p)
+	return s, o.settleKey(&s, conf != nil)
+}
+
+// settleMethod decides how control is proven.
+func (o *options) settleMethod(p *lineage.Params) {
+	switch {
+	case o.standalone:
+		p.Authenticator = "standalone"
+	case o.webroot || len(o.webroots.paths) > 0 && p.Authenticator == "":
+		p.Authenticator = "webroot"
+	}
+	if o.given["http-01-port"] {
+		p.HTTP01Port = o.httpPort
+	}
+	if o.given["http-01-address"] {
+		p.HTTP01Address = o.httpAddress
+	}
+	if len(o.webroots.paths) == 0 {
+		return
+	}
+	p.WebrootPath = o.webroots.paths
+	for _, name := range o.domains {
+		path, ok := o.webroots.byName[name]
+		if !ok {
+			continue
+		}
+		p.WebrootMap = slices.DeleteFunc(slices.Clone(p.WebrootMap), func(w lineage.Webroot) bool { return w.Name == name })
+		p.WebrootMap = append(p.WebrootMap, lineage.Webroot{Name: name, Path: path})
+	}
+}
+
+// settleKey decides which kind of key the certificate gets. What a lineage has stays unless it was asked to change.
+func (o *options) settleKey(s *settings, exists bool) error {
+	p := &s.params
+	if exists && o.given["key-type"] && o.keyType != p.KeyType && !o.given["cert-name"] {
+		return withHint(fmt.Errorf("are you trying to change the key type of this certificate from %s to %s?", p.KeyType, o.keyType),
+			"please provide both --cert-name and --key-type on the command line to confirm the change you are trying to make")
+	}
+	if o.given["key-type"] || p.KeyType == "" {
+		p.KeyType = o.keyType
+	}
+	if o.given["elliptic-curve"] {
+		p.EllipticCurve = o.curve
+	}
+	if o.given["rsa-key-size"] {
+		p.RSAKeySize = o.rsaBits
+	}
+	var err error
+	s.key, err = renew.KeySpec{Type: p.KeyType, Curve: p.EllipticCurve, Bits: p.RSAKeySize}.Complete()
+	p.KeyType = s.key.Type
+	return err
+}
+
+// method is a way to prove control, by certbot's name for it.
+type method struct {
+	name string
+	port int // where the CA must reach it
+}
+
+// solver makes what proves control of names, as s says.
+func (s *settings) solver(names []acme.Identifier, log *slog.Logger) (renew.Solver, error) {
+	switch s.params.Authenticator {
+	case "standalone":
+		return solve.NewStandalone(solve.StandaloneConfig{Address: s.params.HTTP01Address, Port: s.port(), Log: log})
+	case "webroot":
+		return s.webroot(names)
+	case "":
+		return nil, missing("--standalone or --webroot -w DIR", "how control of the names is proven to the CA")
+	default:
+		return nil, fmt.Errorf("the requested %s plugin does not appear to be installed: cairnbot knows standalone and webroot", s.params.Authenticator)
+	}
+}
+
+func (s *settings) port() int {
+	if s.params.HTTP01Port == 0 {
+		return 80
+	}
+	return s.params.HTTP01Port
+}
+
+// webroot finds the directory of each name: its own, or the one that was named last.
+func (s *settings) webroot(names []acme.Identifier) (renew.Solver, error) {
+	roots := make(map[string]string)
+	for _, w := range s.params.WebrootMap {
+		roots[w.Name] = w.Path
+	}
+	used := make(map[string]string)
+	for _, name := range names {
+		base, _ := name.Base()
+		root, ok := roots[name.Value]
+		if !ok && len(s.params.WebrootPath) > 0 {
+			root, ok = s.params.WebrootPath[len(s.params.WebrootPath)-1], true
+		}
+		if !ok {
+			return nil, missing("-w DIR", "the webroot for "+name.Value)
+		}
+		used[base.Value] = root
+	}
+	return solve.NewWebroot(used)
+}
+
+// method names how control is proven, for messages.
+func (s *settings) method() method { return method{s.params.Authenticator, s.port()} }
+
+// connect makes a client for the account that s names or, if register is set, for
+// a new one where there is none.
+func (a *app) connect(ctx context.Context, s *settings, register bool) (*acme.Client, error) {
+	trusted := trustFrom(a.options, a.getenv)
+	if s.bundle != "" {
+		trusted.bundle = s.bundle
+	}
+	httpClient, err := trusted.client(a.log)
+	if err != nil {
+		return nil, err
+	}
+	config := acme.ClientConfig{Directory: s.params.Server, HTTP: httpClient, UserAgent: a.userAgent(s)}
+	return a.account(ctx, s, config, register)
+}
