@@ -1,0 +1,294 @@
+package catest
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"database/sql"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	zx509 "github.com/zmap/zcrypto/x509"
+	"github.com/zmap/zlint/v3"
+	"github.com/zmap/zlint/v3/lint"
+
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+)
+
+// CheckCA checks the promises of an authority that has stopped, by its data
+// directory: it reads the database by itself, not through the store. served is
+// what clients were given, if the test knows.
+//
+//   - the database is whole;
+//   - one serial, at most one certificate; one order, at most one that is not abandoned;
+//   - every certificate is what was reserved, chains to its issuer and root, and lints;
+//   - everything that clients were given is there, and issued;
+//   - an order is valid exactly if it has a certificate, and that is issued for it;
+//   - no work is left on what is final;
+//   - what is revoked or abandoned, and nothing else, is on the newest CRL if that is
+//     not stale, and on one issuer's only.
+func CheckCA(t testing.TB, dir string, served ...*x509.Certificate) {
+	t.Helper()
+	c := &checker{t: t, dir: dir, issuers: map[string]*x509.Certificate{}}
+	c.open()
+	defer c.db.Close()
+	c.loadIssuers()
+	certificates := c.certificates()
+	for _, leaf := range served {
+		stored, ok := certificates[hex.EncodeToString(leaf.SerialNumber.Bytes())]
+		if !ok || stored.state != rules.Issued || string(stored.der) != string(leaf.Raw) {
+			t.Errorf("serial %x was given to a client, and the store does not have it so (found: %v, %s)", leaf.SerialNumber, ok, stored.state)
+		}
+	}
+	c.orders(certificates)
+	c.crls(certificates)
+}
+
+// checker reads a stopped authority's directory.
+type checker struct {
+	t       testing.TB
+	dir     string
+	db      *sql.DB
+	roots   *x509.CertPool
+	issuers map[string]*x509.Certificate // by ID
+}
+
+// row is a certificate in the database.
+type row struct {
+	serial, issuer, order string
+	state                 rules.State
+	digest, der           []byte
+	notAfter              int64
+	revoked               int64
+}
+
+func (c *checker) open() {
+	c.t.Helper()
+	var err error
+	if c.db, err = sql.Open("sqlite", filepath.Join(c.dir, "cairn.db")); err != nil {
+		c.t.Fatal(err)
+	}
+	var verdict string
+	if err := c.db.QueryRow("PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
+		c.t.Fatalf("the database is not whole: %s %v", verdict, err)
+	}
+}
+
+func (c *checker) loadIssuers() {
+	c.t.Helper()
+	c.roots = x509.NewCertPool()
+	for _, root := range c.glob("roots/*/root.pem") {
+		c.roots.AddCert(root)
+	}
+	files, _ := filepath.Glob(filepath.Join(c.dir, "issuers/*/issuer.pem"))
+	for _, file := range files {
+		c.issuers[filepath.Base(filepath.Dir(file))] = c.read(file)
+	}
+	if len(c.issuers) == 0 {
+		c.t.Fatalf("%s has no issuer", c.dir)
+	}
+}
+
+func (c *checker) glob(pattern string) (list []*x509.Certificate) {
+	files, _ := filepath.Glob(filepath.Join(c.dir, pattern))
+	for _, file := range files {
+		list = append(list, c.read(file))
+	}
+	return list
+}
+
+func (c *checker) read(file string) *x509.Certificate {
+	c.t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		c.t.Fatalf("%s: %v", file, err)
+	}
+	return certificate
+}
+
+// query calls scan for each row.
+func (c *checker) query(query string, scan func(*sql.Rows) error) {
+	c.t.Helper()
+	rows, err := c.db.QueryContext(context.Background(), query)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// certificates reads and checks every certificate. That a serial is there once
+// is the primary key's doing.
+func (c *checker) certificates() map[string]row {
+	c.t.Helper()
+	all := map[string]row{}
+	live := map[string]string{}
+	c.query("SELECT serial, issuer, order_id, state, digest, der, not_after, revoked FROM certificates", func(rows *sql.Rows) error {
+		var r row
+		if err := rows.Scan(&r.serial, &r.issuer, &r.order, &r.state, &r.digest, &r.der, &r.notAfter, &r.revoked); err != nil {
+			return err
+		}
+		all[r.serial] = r
+		if r.state != rules.Abandoned {
+			if other, twice := live[r.order]; twice {
+				c.t.Errorf("order %s has two certificates: %s and %s", r.order, other, r.serial)
+			}
+			live[r.order] = r.serial
+		}
+		if err := c.check(r); err != nil {
+			c.t.Errorf("certificate %s (%s): %v", r.serial, r.state, err)
+		}
+		return nil
+	})
+	return all
+}
+
+// check checks one certificate by itself.
+func (c *checker) check(r row) error {
+	switch {
+	case r.state == rules.Abandoned && (r.revoked == 0 || len(r.der) != 0):
+		return errors.New("it was abandoned, but is not revoked or has been stored")
+	case r.state == rules.Reserved && len(r.der) != 0:
+		return errors.New("it was stored, but is not settled")
+	case r.state != rules.Issued:
+		return nil
+	}
+	leaf, err := x509.ParseCertificate(r.der)
+	if err != nil {
+		return err
+	}
+	if digest := sha256.Sum256(leaf.RawTBSCertificate); hex.EncodeToString(leaf.SerialNumber.Bytes()) != r.serial || string(digest[:]) != string(r.digest) {
+		return errors.New("it is not what was reserved")
+	}
+	issuer := c.issuers[r.issuer]
+	if issuer == nil {
+		return fmt.Errorf("there is no issuer %q", r.issuer)
+	}
+	intermediates := x509.NewCertPool()
+	intermediates.AddCert(issuer)
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: c.roots, Intermediates: intermediates, CurrentTime: leaf.NotBefore.Add(time.Minute)}); err != nil {
+		return err
+	}
+	return lintRFC(r.der)
+}
+
+// lintRFC lints by itself, with the RFC's sources only and nothing left out but what is slow.
+func lintRFC(der []byte) error {
+	registry, err := lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{lint.RFC5280, lint.RFC5480, lint.RFC8813}})
+	if err != nil {
+		return err
+	}
+	parsed, err := zx509.ParseCertificate(der)
+	if err != nil {
+		return err
+	}
+	for name, result := range zlint.LintCertificateEx(parsed, registry).Results {
+		if result.Status > lint.Notice {
+			return fmt.Errorf("lint %s: %s %s", name, result.Status, result.Details)
+		}
+	}
+	return nil
+}
+
+// orders checks that orders and certificates agree.
+func (c *checker) orders(certificates map[string]row) {
+	c.t.Helper()
+	c.query("SELECT id, serial, error, csr IS NOT NULL, due, lease_until FROM orders", func(rows *sql.Rows) error {
+		var id, serial, problem string
+		var processing bool
+		var due, lease int64
+		if err := rows.Scan(&id, &serial, &problem, &processing, &due, &lease); err != nil {
+			return err
+		}
+		certificate := certificates[serial]
+		switch {
+		case serial != "" && (certificate.state != rules.Issued || certificate.order != id):
+			c.t.Errorf("order %s is valid, but its certificate %s is %q for order %s", id, serial, certificate.state, certificate.order)
+		case serial != "" && (problem != "" || processing):
+			c.t.Errorf("order %s has a certificate and is not done", id)
+		case (serial != "" || problem != "") && (due != 0 || lease != 0):
+			c.t.Errorf("order %s is final, and there is work left on it", id)
+		case processing && due == 0:
+			c.t.Errorf("order %s is processing, and nobody will take it up", id)
+		}
+		return nil
+	})
+	c.query("SELECT id, status, challenges LIKE '%processing%', due FROM authzs", func(rows *sql.Rows) error {
+		var id, status string
+		var processing bool
+		var due int64
+		if err := rows.Scan(&id, &status, &processing, &due); err != nil {
+			return err
+		}
+		if status == "pending" && processing && due == 0 {
+			c.t.Errorf("authorization %s is processing, and nobody will take it up", id)
+		}
+		if status != "pending" && due != 0 {
+			c.t.Errorf("authorization %s is %s, and there is work left on it", id, status)
+		}
+		return nil
+	})
+}
+
+// crls checks each issuer's newest CRL against what is revoked.
+func (c *checker) crls(certificates map[string]row) {
+	c.t.Helper()
+	listed := map[string]string{} // serial → issuer
+	fresh := map[string]bool{}
+	c.query("SELECT c.issuer, c.number, c.der, c.revision = COALESCE((SELECT revision FROM revisions r WHERE r.issuer = c.issuer), 0) FROM crls c", func(rows *sql.Rows) error {
+		var issuer string
+		var number int64
+		var der []byte
+		var upToDate bool
+		if err := rows.Scan(&issuer, &number, &der, &upToDate); err != nil {
+			return err
+		}
+		list, err := x509.ParseRevocationList(der)
+		if err != nil {
+			return err
+		}
+		if list.Number.Int64() != number {
+			c.t.Errorf("CRL %d of issuer %s is numbered %s", number, issuer, list.Number)
+		}
+		if authority := c.issuers[issuer]; authority != nil {
+			if err := list.CheckSignatureFrom(authority); err != nil {
+				c.t.Errorf("CRL of issuer %s: %v", issuer, err)
+			}
+		}
+		fresh[issuer] = upToDate
+		for _, entry := range list.RevokedCertificateEntries {
+			serial := hex.EncodeToString(entry.SerialNumber.Bytes())
+			if other, twice := listed[serial]; twice {
+				c.t.Errorf("serial %s is on the CRLs of issuers %s and %s", serial, other, issuer)
+			}
+			listed[serial] = issuer
+			if certificates[serial].revoked == 0 {
+				c.t.Errorf("serial %s is on a CRL, but not revoked", serial)
+			}
+		}
+		return nil
+	})
+	for serial, r := range certificates {
+		if r.revoked != 0 && fresh[r.issuer] && listed[serial] != r.issuer && r.notAfter > time.Now().UnixMilli() {
+			c.t.Errorf("serial %s is revoked, but not on the CRL of its issuer, which is up to date", serial)
+		}
+	}
+}
