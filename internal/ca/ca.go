@@ -45,9 +45,28 @@ type Config struct {
 	AllowTargets  []netip.Prefix // addresses to validate at although they are refused by default
 	Terms         string         // URL of the terms of service; "" means none
 
+	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
+	Seams Seams
+
 	HostsFile, ResolvConf string                  // "" means those in /etc
 	Machine               func() (Machine, error) // nil asks the system
 	Log                   *slog.Logger
+}
+
+// Seams wraps what crosses a border where trust or place differs. A nil function wraps nothing.
+type Seams struct {
+	Journal   func(sign.Journal) sign.Journal
+	Signer    func(work.Signer) work.Signer
+	Validator func(work.Validator) work.Validator
+	Pause     time.Duration // before work that failed is tried again; 0 means the worker's default
+}
+
+// through passes value through a seam.
+func through[T any](seam func(T) T, value T) T {
+	if seam == nil {
+		return value
+	}
+	return seam(value)
 }
 
 // CA is an authority that listens, once Serve runs.
@@ -171,7 +190,7 @@ func (c *CA) openSigner(ctx context.Context) error {
 	signer, err := sign.New(sign.Config{
 		Issuers:  c.hierarchy.signers(),
 		Profiles: []sign.Profile{sign.Classic()},
-		Journal:  work.Journal{DB: c.db},
+		Journal:  through[sign.Journal](c.config.Seams.Journal, work.Journal{DB: c.db}),
 	})
 	if err != nil {
 		return err
@@ -202,12 +221,14 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 	if err != nil {
 		return err
 	}
+	prober := validate.New(validate.Config{
+		Resolver: resolver, HTTP01Port: c.config.HTTP01Port, TLSALPN01Port: c.config.TLSALPN01Port,
+		Allow: c.config.AllowTargets, Log: c.log,
+	})
 	c.worker = work.New(work.Config{
-		DB: c.db, Signer: signer, Log: c.log,
-		Validator: validate.New(validate.Config{
-			Resolver: resolver, HTTP01Port: c.config.HTTP01Port, TLSALPN01Port: c.config.TLSALPN01Port,
-			Allow: c.config.AllowTargets, Log: c.log,
-		}),
+		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause,
+		Signer:    through[work.Signer](c.config.Seams.Signer, signer),
+		Validator: through[work.Validator](c.config.Seams.Validator, prober),
 	})
 	return c.worker.RecoverAll(ctx)
 }

@@ -151,10 +151,8 @@ func Obtain(ctx context.Context, client *acme.Client, responder *Responder, name
 	if err != nil {
 		return nil, fmt.Errorf("placing the order: %w", err)
 	}
-	for _, url := range order.Authorizations {
-		if err := prove(ctx, client, responder, url); err != nil {
-			return nil, err
-		}
+	if err := Prove(ctx, client, responder, order); err != nil {
+		return nil, err
 	}
 	if order, err = client.WaitOrder(ctx, order, acme.StatusReady); err != nil {
 		return nil, fmt.Errorf("waiting for the order to be ready: %w", err)
@@ -196,6 +194,16 @@ func CSR(key crypto.Signer, ids []acme.Identifier) ([]byte, error) {
 		}
 	}
 	return x509.CreateCertificateRequest(rand.Reader, &template, key)
+}
+
+// Prove answers the challenges of an order and waits for its authorizations.
+func Prove(ctx context.Context, client *acme.Client, responder *Responder, order *acme.Order) error {
+	for _, url := range order.Authorizations {
+		if err := prove(ctx, client, responder, url); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prove answers the http-01 challenge of the authorization at url.
