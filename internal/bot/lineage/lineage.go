@@ -1,0 +1,234 @@
+package lineage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Lineage is a certificate through all its renewals.
+type Lineage struct {
+	Name string
+	Conf *Conf // change it, then Save
+
+	store   *Store
+	paths   map[Kind]string // of the live links
+	archive string          // the directory of the versions
+}
+
+// Load reads one lineage. The error is fs.ErrNotExist if there is no
+// renewal/NAME.conf; otherwise it says what is broken.
+func (s *Store) Load(name string) (*Lineage, error) {
+	l, err := s.loadConf(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, kind := range Kinds() {
+		target, err := linkTarget(l.paths[kind])
+		if err != nil {
+			return nil, fmt.Errorf("expected %s to be a symlink", l.paths[kind])
+		}
+		if _, err := os.Stat(target); err != nil {
+			return nil, fmt.Errorf("target %s of symlink %s does not exist", target, l.paths[kind])
+		}
+	}
+	return l, nil
+}
+
+// loadConf is Load without a look at the links.
+func (s *Store) loadConf(name string) (*Lineage, error) {
+	if err := CheckName(name); err != nil {
+		return nil, err
+	}
+	path := s.confPath(name)
+	text, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no certificate found with name %s (expected %s): %w", name, path, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading a renewal configuration: %w", err)
+	}
+	conf, err := ParseConf(text)
+	if err != nil {
+		return nil, fmt.Errorf("parsing %s: %w", path, err)
+	}
+	l := &Lineage{Name: name, Conf: conf, store: s, paths: make(map[Kind]string)}
+	for _, kind := range Kinds() {
+		if l.paths[kind] = s.resolve(conf.top(string(kind))); l.paths[kind] == "" {
+			return nil, fmt.Errorf("renewal config file %s is missing a required file reference: %s", path, kind)
+		}
+	}
+	l.findArchive()
+	return l, nil
+}
+
+// resolve makes a path in a configuration absolute. Relative ones are not
+// certbot's; it would read them from wherever it was started.
+func (s *Store) resolve(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(s.dirs.Config, path)
+}
+
+// findArchive finds where the versions are: where the links lead to, if they
+// agree, for those cannot be out of date; else where the configuration says.
+func (l *Lineage) findArchive() {
+	var common string
+	for _, kind := range Kinds() {
+		target, err := linkTarget(l.paths[kind])
+		if err != nil || common != "" && filepath.Dir(target) != common {
+			common = ""
+			break
+		}
+		common = filepath.Dir(target)
+	}
+	l.archive = common
+	if l.archive == "" {
+		l.archive = l.store.resolve(l.Conf.top("archive_dir"))
+	}
+	if l.archive == "" {
+		l.archive = filepath.Join(l.store.archives(), l.Name)
+	}
+}
+
+// linkTarget is where a link leads, as an absolute path.
+func linkTarget(link string) (string, error) {
+	target, err := os.Readlink(link)
+	if err != nil {
+		return "", err
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(filepath.Dir(link), target)
+	}
+	return filepath.Clean(target), nil
+}
+
+// ConfPath is renewal/NAME.conf.
+func (l *Lineage) ConfPath() string { return l.store.confPath(l.Name) }
+
+// Path is where servers find the current file of a kind: live/NAME/KIND.pem.
+func (l *Lineage) Path(kind Kind) string { return l.paths[kind] }
+
+// Archive is the directory of the versions: archive/NAME.
+func (l *Lineage) Archive() string { return l.archive }
+
+// Live is the directory that hooks are told about: live/NAME.
+func (l *Lineage) Live() string { return filepath.Dir(l.paths[Fullchain]) }
+
+// Version is the version that is live, or 0 if the four links do not lead to
+// the same one.
+func (l *Lineage) Version() int {
+	common := 0
+	for _, kind := range Kinds() {
+		target, err := linkTarget(l.paths[kind])
+		if err != nil || filepath.Dir(target) != l.archive {
+			return 0
+		}
+		version, ok := versionOf(kind, filepath.Base(target))
+		if !ok || common != 0 && version != common || !readable(target) {
+			return 0
+		}
+		common = version
+	}
+	return common
+}
+
+func readable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// versionOf reads the version out of a name like cert3.pem.
+func versionOf(kind Kind, base string) (int, bool) {
+	digits, ok := strings.CutPrefix(base, string(kind))
+	if digits, found := strings.CutSuffix(digits, ".pem"); ok && found {
+		version, err := strconv.Atoi(digits)
+		return version, err == nil && version > 0 && strconv.Itoa(version) == digits
+	}
+	return 0, false
+}
+
+// file is the path of a version of a kind.
+func (l *Lineage) file(kind Kind, version int) string {
+	return filepath.Join(l.archive, string(kind)+strconv.Itoa(version)+".pem")
+}
+
+// present lists, for each version of which there is anything, the kinds that there are.
+func (l *Lineage) present() (map[int][]Kind, error) {
+	entries, err := os.ReadDir(l.archive)
+	if err != nil {
+		return nil, fmt.Errorf("listing the versions of %s: %w", l.Name, err)
+	}
+	versions := make(map[int][]Kind)
+	for _, entry := range entries {
+		for _, kind := range Kinds() {
+			if version, ok := versionOf(kind, entry.Name()); ok {
+				versions[version] = append(versions[version], kind)
+			}
+		}
+	}
+	return versions, nil
+}
+
+// Versions lists the complete versions, rising.
+func (l *Lineage) Versions() ([]int, error) {
+	present, err := l.present()
+	if err != nil {
+		return nil, err
+	}
+	var complete []int
+	for version := range present {
+		if l.complete(version) {
+			complete = append(complete, version)
+		}
+	}
+	slices.Sort(complete)
+	return complete, nil
+}
+
+func (l *Lineage) complete(version int) bool {
+	for _, kind := range Kinds() {
+		if !readable(l.file(kind, version)) { // a key may be a link to an earlier version's
+			return false
+		}
+	}
+	return true
+}
+
+// Material reads a version, such as Version(), and checks that its parts belong together.
+func (l *Lineage) Material(version int) (Material, error) {
+	var m Material
+	for _, part := range []struct {
+		kind Kind
+		to   *[]byte
+	}{{Cert, &m.Cert}, {Key, &m.Key}, {Chain, &m.Chain}, {Fullchain, &m.Fullchain}} {
+		text, err := readFile(l.file(part.kind, version))
+		if err != nil {
+			return m, fmt.Errorf("reading version %d of %s: %w", version, l.Name, err)
+		}
+		*part.to = text
+	}
+	if err := m.Check(); err != nil {
+		return m, fmt.Errorf("version %d of %s: %w", version, l.Name, err)
+	}
+	return m, nil
+}
+
+// Save writes the configuration back. Comments, order and what is unknown are
+// kept, and so is the file's mode.
+func (l *Lineage) Save() error {
+	mode := fs.FileMode(0o644)
+	if info, err := os.Stat(l.ConfPath()); err == nil {
+		mode = info.Mode().Perm()
+	}
+	if err := replaceFile(l.ConfPath(), l.Conf.Bytes(), mode); err != nil {
+		return fmt.Errorf("saving the renewal configuration of %s: %w", l.Name, err)
+	}
+	return nil
+}
