@@ -66,11 +66,7 @@ func (a *app) matches(l *lineage.Lineage, leaf *x509.Certificate) bool {
 // certificateBlock describes one certificate. Programs read "Domains:", which
 // certbot wrote for years, as well as "Identifiers:", which it writes now.
 func certificateBlock(l *lineage.Lineage, leaf *x509.Certificate, now time.Time) string {
-	var names []string
-	for _, id := range acme.CertificateIdentifiers(leaf) {
-		names = append(names, id.Value)
-	}
-	joined := strings.Join(names, " ")
+	joined := strings.Join(values(acme.CertificateIdentifiers(leaf)), " ")
 	params, _ := l.Conf.Params() // a lineage whose options are malformed can still be shown
 	return fmt.Sprintf(`  Certificate Name: %s
     Serial Number: %x

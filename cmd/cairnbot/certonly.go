@@ -41,18 +41,39 @@ func (a *app) certonly(ctx context.Context) error {
 		}
 	}
 	if plan.Action == renew.Keep {
-		a.say("Certificate not yet due for renewal")
-		a.say("")
-		a.frame()
-		a.say("Certificate not yet due for renewal; no action taken.")
-		a.frame()
-		return nil
+		changes, err := a.changesKey(target)
+		if err != nil {
+			return err
+		}
+		if !changes {
+			a.kept()
+			return nil
+		}
+		plan.Action = renew.Renew
 	}
 	placed, err := a.obtain(ctx, plan, target)
 	if err != nil {
 		return err
 	}
 	return a.announce(placed)
+}
+
+// changesKey reports whether another type of key is asked for than a certificate has: it is renewed then, due or not.
+func (a *app) changesKey(l *lineage.Lineage) (bool, error) {
+	before, err := l.Conf.Params()
+	if err != nil {
+		return false, err
+	}
+	after, err := a.settle(l.Conf)
+	return after.params.KeyType != before.KeyType, err
+}
+
+// kept says that there was nothing to do.
+func (a *app) kept() {
+	a.say("Certificate not yet due for renewal\n")
+	a.frame()
+	a.say("Certificate not yet due for renewal; no action taken.")
+	a.frame()
 }
 
 // have lists the certificates that exist. Those whose files are broken are left out, as certbot does.
@@ -95,17 +116,14 @@ func leafOf(l *lineage.Lineage) (*x509.Certificate, error) {
 // obtain carries out a plan. target is nil for a new lineage.
 func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Lineage) (*lineage.Lineage, error) {
 	var conf *lineage.Conf
-	var current *x509.Certificate
-	verb := "Requesting a certificate for %s"
 	if target != nil {
 		conf = target.Conf
-		current, _ = leafOf(target) // a broken one is about to be replaced
-		if plan.Action == renew.Renew {
-			verb = "Renewing an existing certificate for %s"
-		}
 	}
 	s, err := a.settle(conf)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.hooks.check(&s.params); err != nil {
 		return nil, err
 	}
 	solver, err := s.solver(plan.Identifiers, a.log)
@@ -116,15 +134,35 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 	if err != nil {
 		return nil, a.explainServer(err, &s)
 	}
-	a.say(verb, summary(plan.Identifiers))
-	obtainer := renew.NewObtainer(renew.ObtainConfig{
+	if plan.Action == renew.Renew {
+		a.say("Renewing an existing certificate for %s", summary(plan.Identifiers))
+	} else {
+		a.say("Requesting a certificate for %s", summary(plan.Identifiers))
+	}
+	a.hooks.before(ctx, &s.params)
+	names := values(plan.Identifiers)
+	placed, err := a.issue(ctx, &s, plan, target, renew.NewObtainer(renew.ObtainConfig{
 		Client: client, Server: s.params.Server, Solver: solver, Log: a.log,
 		Jobs: renew.OpenJobs(filepath.Join(a.workDir, "orders")),
-	})
+	}))
+	if err != nil {
+		a.hooks.failed = append(a.hooks.failed, names...)
+		return nil, a.explainServer(err, &s)
+	}
+	a.hooks.deployed(ctx, placed, names, &s.params)
+	return placed, nil
+}
+
+// issue obtains a certificate and puts it in its place.
+func (a *app) issue(ctx context.Context, s *settings, plan renew.Plan, target *lineage.Lineage, obtainer *renew.Obtainer) (*lineage.Lineage, error) {
+	var current *x509.Certificate
+	if target != nil {
+		current, _ = leafOf(target) // a broken one is about to be replaced
+	}
 	want := renew.Want{Lineage: plan.Lineage, Identifiers: plan.Identifiers, Key: s.key}
 	issued, err := obtainer.Obtain(ctx, want, current)
 	if err != nil {
-		return nil, a.explainServer(err, &s)
+		return nil, err
 	}
 	placement := renew.Placement{Store: a.store, Lineage: target, Name: plan.Lineage, Params: s.params, Log: a.log}
 	if s.bundle != "" {
@@ -135,6 +173,15 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 		return nil, err
 	}
 	return placed, obtainer.Done(plan.Lineage)
+}
+
+// values lists names as plain text.
+func values(ids []acme.Identifier) []string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = id.Value
+	}
+	return names
 }
 
 // summary shortens a list of names the way certbot does.

@@ -81,7 +81,7 @@ func printHelp(w io.Writer) {
 	for _, v := range verbs() {
 		fmt.Fprintf(w, "  %-14s %s\n", v.name, v.help)
 	}
-	for _, group := range []string{groupNames, groupProof, groupAccount, groupKey, groupRenew, groupRevoke, groupGeneral} {
+	for _, group := range []string{groupNames, groupProof, groupAccount, groupKey, groupRenew, groupHooks, groupRevoke, groupGeneral} {
 		fmt.Fprintf(w, "\n%s:\n", group)
 		for _, row := range table {
 			if row.group == group {

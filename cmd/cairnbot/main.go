@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 
@@ -75,6 +76,7 @@ type app struct {
 	logFile string // "" before it is open
 	log     *slog.Logger
 	store   *lineage.Store
+	hooks   *hooks
 }
 
 // open prepares log and directories for a verb, and runs it.
@@ -99,6 +101,8 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 			a.log.Warn("giving up the locks failed", "error", closeErr)
 		}
 	}()
+	a.hooks = &hooks{say: a.say, log: a.log, directory: filepath.Join(a.configDir, "renewal-hooks"), options: a.options}
+	defer a.hooks.finish(ctx)
 	return a.explain(do(a, ctx))
 }
 

@@ -41,7 +41,14 @@ type options struct {
 	expand bool
 	force  bool
 
+	preHook          string
+	postHook         string
+	deployHook       string
+	noHookCheck      bool
+	noDirectoryHooks bool
+
 	certPath          string
+	keyPath           string
 	reason            string
 	deleteAfterRevoke bool
 	keepAfterRevoke   bool
@@ -85,6 +92,7 @@ const (
 	groupAccount = "which CA, and as whom"
 	groupKey     = "the certificate's key"
 	groupRenew   = "certificates that exist already"
+	groupHooks   = "commands of yours, kept for renewals"
 	groupRevoke  = "revoking"
 	groupGeneral = "general"
 )
@@ -153,9 +161,28 @@ var table = []option{
 		help:   "renew now, due or not; CAs limit how often",
 		target: func(o *options) any { return &o.force }},
 
+	{name: "pre-hook", arg: "COMMAND", group: groupHooks,
+		help:   "run before a certificate is asked for, such as one that frees port 80",
+		target: func(o *options) any { return &o.preHook }},
+	{name: "post-hook", arg: "COMMAND", group: groupHooks,
+		help:   "run at the end, when a certificate was asked for",
+		target: func(o *options) any { return &o.postHook }},
+	{name: "deploy-hook", aliases: []string{"renew-hook"}, arg: "COMMAND", group: groupHooks,
+		help:   "run for each new certificate, with RENEWED_LINEAGE and RENEWED_DOMAINS set, such as one that reloads the web server",
+		target: func(o *options) any { return &o.deployHook }},
+	{name: "disable-hook-validation", group: groupHooks,
+		help:   "do not check that the commands can be found",
+		target: func(o *options) any { return &o.noHookCheck }},
+	{name: "no-directory-hooks", group: groupHooks,
+		help:   "leave out the scripts in renewal-hooks/ of the configuration directory",
+		target: func(o *options) any { return &o.noDirectoryHooks }},
+
 	{name: "cert-path", arg: "FILE", group: groupRevoke,
 		help:   "the certificate to revoke, in PEM",
 		target: func(o *options) any { return &o.certPath }},
+	{name: "key-path", arg: "FILE", group: groupRevoke,
+		help:   "its private key, to revoke without the account that got it",
+		target: func(o *options) any { return &o.keyPath }},
 	{name: "reason", arg: "REASON", group: groupRevoke,
 		help:   "unspecified, keycompromise, affiliationchanged, superseded or cessationofoperation",
 		target: func(o *options) any { return &o.reason }},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
+	"github.com/cairn-ca/cairn/internal/bot/renew"
 )
 
 // reasons are those that a subscriber may give (RFC 5280 §5.3.1, BR §7.2.2).
@@ -43,11 +45,7 @@ func (a *app) revoke(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := a.connect(ctx, &s, false)
-	if err != nil {
-		return a.explainServer(err, &s)
-	}
-	if err := client.Revoke(ctx, leaf, reason, nil); err != nil {
+	if err := a.askToRevoke(ctx, &s, leaf, reason); err != nil {
 		return a.explainServer(err, &s)
 	}
 	a.say("\nCongratulations! You have successfully revoked the certificate that was located at %s.", path)
@@ -55,6 +53,38 @@ func (a *app) revoke(ctx context.Context) error {
 		return nil
 	}
 	return a.deleteRevoked(l)
+}
+
+// askToRevoke asks the CA, as the account or, with --key-path, as who holds the certificate's key (RFC 8555 §7.6).
+func (a *app) askToRevoke(ctx context.Context, s *settings, leaf *x509.Certificate, reason *int) error {
+	if a.keyPath == "" {
+		client, err := a.connect(ctx, s, false)
+		if err != nil {
+			return err
+		}
+		return client.Revoke(ctx, leaf, reason, nil)
+	}
+	text, err := os.ReadFile(a.keyPath)
+	if err != nil {
+		return fmt.Errorf("reading the certificate's key: %w", err)
+	}
+	key, err := renew.ParseKey(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", a.keyPath, err)
+	}
+	if public, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(key.Public()) {
+		return fmt.Errorf("%s is not the key of this certificate", a.keyPath)
+	}
+	config, err := a.clientConfig(s)
+	if err != nil {
+		return err
+	}
+	config.Key = key
+	client, err := acme.NewClient(config)
+	if err != nil {
+		return err
+	}
+	return client.Revoke(ctx, leaf, reason, key)
 }
 
 // toRevoke finds the certificate, and the lineage that it belongs to, if it belongs to one.

@@ -46,6 +46,13 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 		s.bundle = o.caBundle
 	}
 	o.settleMethod(p)
+	for name, hook := range map[string]struct{ from, to *string }{
+		"pre-hook": {&o.preHook, &p.PreHook}, "post-hook": {&o.postHook, &p.PostHook}, "deploy-hook": {&o.deployHook, &p.DeployHook},
+	} {
+		if o.given[name] {
+			*hook.to = *hook.from
+		}
+	}
 	return s, o.settleKey(&s, conf != nil)
 }
 
@@ -153,14 +160,19 @@ func (s *settings) method() method { return method{s.params.Authenticator, s.por
 // connect makes a client for the account that s names or, if register is set, for
 // a new one where there is none.
 func (a *app) connect(ctx context.Context, s *settings, register bool) (*acme.Client, error) {
+	config, err := a.clientConfig(s)
+	if err != nil {
+		return nil, err
+	}
+	return a.account(ctx, s, config, register)
+}
+
+// clientConfig says which server to talk to and how; not yet as whom.
+func (a *app) clientConfig(s *settings) (acme.ClientConfig, error) {
 	trusted := trustFrom(a.options, a.getenv)
 	if s.bundle != "" {
 		trusted.bundle = s.bundle
 	}
 	httpClient, err := trusted.client(a.log)
-	if err != nil {
-		return nil, err
-	}
-	config := acme.ClientConfig{Directory: s.params.Server, HTTP: httpClient, UserAgent: a.userAgent(s)}
-	return a.account(ctx, s, config, register)
+	return acme.ClientConfig{Directory: s.params.Server, HTTP: httpClient, UserAgent: a.userAgent(s)}, err
 }

@@ -82,8 +82,9 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// Start runs Pebble with its files in directory, until Stop.
-func Start(directory string) (*Server, error) {
+// Start runs Pebble with its files in directory, until Stop. Settings such as
+// "PEBBLE_AUTHZREUSE=0" change what it does by default.
+func Start(directory string, settings ...string) (*Server, error) {
 	path, err := binary()
 	if err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func Start(directory string) (*Server, error) {
 		return nil, err
 	}
 	s.command = exec.Command(path, "-config", filepath.Join(directory, "pebble.json"), "-dnsserver", resolver)
-	s.command.Env = append(s.command.Environ(), "PEBBLE_VA_NOSLEEP=1")
+	s.command.Env = append(append(s.command.Environ(), "PEBBLE_VA_NOSLEEP=1"), settings...)
 	s.command.Stdout, s.command.Stderr = s.output, s.output
 	if err := s.command.Start(); err != nil {
 		return nil, err

@@ -136,6 +136,7 @@ func (o *Obtainer) begin(ctx context.Context, want Want) (*Job, *acme.Order, err
 	if err := o.config.Jobs.Save(job); err != nil {
 		return nil, nil, err
 	}
+	o.config.Log.Info("placed an order", "lineage", want.Lineage, "order", order.URL)
 	return job, order, nil
 }
 

@@ -72,9 +72,9 @@ type world struct {
 	jobs   string
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, settings ...string) *world {
 	t.Helper()
-	pebble, err := pebbletest.Start(t.TempDir())
+	pebble, err := pebbletest.Start(t.TempDir(), settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestObtain(t *testing.T) {
 // been placed, before it is sent and after it is answered, and lets a new run go on.
 func TestACrashNeverCostsASecondOrder(t *testing.T) {
 	for _, when := range []string{"before", "after"} {
-		w := newWorld(t)
+		w := newWorld(t, "PEBBLE_AUTHZREUSE=0")
 		server, err := solve.NewStandalone(solve.StandaloneConfig{Address: "127.0.0.1", Port: w.pebble.HTTPPort})
 		if err != nil {
 			t.Fatal(err)
@@ -294,7 +294,7 @@ func TestBrokenAndStaleJobsAreNotFatal(t *testing.T) {
 }
 
 func TestFailedProofsAreReportedAndForgotten(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, "PEBBLE_AUTHZREUSE=0")
 	mute := &silent{}
 	o := renew.NewObtainer(renew.ObtainConfig{
 		Client: w.client, Server: w.pebble.Directory, Solver: mute, Jobs: renew.OpenJobs(w.jobs),
@@ -329,7 +329,7 @@ func (s *silent) Present(context.Context, renew.Challenge) error { s.presented++
 func (s *silent) CleanUp(context.Context, renew.Challenge) error { s.cleaned++; return nil }
 
 func TestInterruptCleansUp(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, "PEBBLE_AUTHZREUSE=0")
 	ctx, interrupt := context.WithCancel(t.Context())
 	mute := &silent{}
 	w.wire.cut = func(r *http.Request) bool {

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cairn-ca/cairn/internal/pebbletest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"cairnbot": main,
+		// bot is cairnbot with the options that keep it inside a script's directory.
+		"bot": func() {
+			dir := os.Getenv("WORK")
+			os.Args = slices.Insert(os.Args, 1, "--config-dir", filepath.Join(dir, "etc"), "--work-dir", filepath.Join(dir, "lib"),
+				"--logs-dir", filepath.Join(dir, "log"))
+			main()
+		},
+	})
+}
+
+// TestScripts runs testdata/script/*.txt against Pebble. Beside the usual commands they have
+//
+//	pebble              starts Pebble and sets SERVER, BUNDLE and PORT (for http-01)
+//	freeport NAME       sets NAME to a port that nobody listens on
+//	takeport NAME       the same, and listens on it
+//	serve DIR PORT      serves the files of DIR over HTTP
+//	mode MODE FILE...   checks permissions, such as 0600
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			for _, name := range []string{"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPS_PROXY", "https_proxy"} {
+				e.Setenv(name, "")
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"pebble": startPebble, "freeport": freePort, "takeport": takePort, "serve": serve, "mode": mode,
+		},
+	})
+}
+
+func startPebble(ts *testscript.TestScript, _ bool, _ []string) {
+	dir := ts.MkAbs("pebble")
+	ts.Check(os.MkdirAll(dir, 0o755))
+	pebble, err := pebbletest.Start(dir, "PEBBLE_AUTHZREUSE=0") // names that fail must fail every time
+	ts.Check(err)
+	ts.Defer(func() {
+		pebble.Stop()
+		ts.Logf("%s", pebble.Log())
+	})
+	ts.Setenv("SERVER", pebble.Directory)
+	ts.Setenv("BUNDLE", pebble.Bundle)
+	ts.Setenv("PORT", strconv.Itoa(pebble.HTTPPort))
+}
+
+func listen(ts *testscript.TestScript, address, name string) net.Listener {
+	listener, err := net.Listen("tcp", address)
+	ts.Check(err)
+	if name != "" {
+		ts.Setenv(name, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
+	}
+	return listener
+}
+
+func freePort(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(listen(ts, ":0", args[0]).Close())
+}
+
+func takePort(ts *testscript.TestScript, _ bool, args []string) {
+	listener := listen(ts, ":0", args[0])
+	ts.Defer(func() { _ = listener.Close() })
+}
+
+func serve(ts *testscript.TestScript, _ bool, args []string) {
+	server := &http.Server{Handler: http.FileServer(http.Dir(ts.MkAbs(args[0])))}
+	listener := listen(ts, "127.0.0.1:"+args[1], "")
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	ts.Defer(func() { _ = server.Close() })
+}
+
+func mode(ts *testscript.TestScript, neg bool, args []string) {
+	for _, file := range args[1:] {
+		info, err := os.Lstat(ts.MkAbs(file))
+		ts.Check(err)
+		if got := fmt.Sprintf("%04o", info.Mode().Perm()); (got == args[0]) == neg {
+			ts.Fatalf("%s has mode %s", file, got)
+		}
+	}
+}

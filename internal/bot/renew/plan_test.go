@@ -1,0 +1,66 @@
+package renew_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/renew"
+)
+
+func ids(text string) (list []acme.Identifier) {
+	for _, name := range strings.Fields(text) {
+		list = append(list, acme.IdentifierFor(name))
+	}
+	return list
+}
+
+func TestDecide(t *testing.T) {
+	have := []renew.Have{
+		{Lineage: "one", Identifiers: ids("a.test b.test")},
+		{Lineage: "due", Identifiers: ids("c.test"), Due: true},
+		{Lineage: "ip", Identifiers: ids("192.0.2.7")},
+	}
+	for name, c := range map[string]struct {
+		ask    renew.Ask
+		action renew.Action
+		target string
+		names  string
+	}{
+		"new":                    {renew.Ask{Identifiers: ids("x.test y.test")}, renew.Create, "x.test", "x.test y.test"},
+		"new wildcard":           {renew.Ask{Identifiers: ids("*.x.test")}, renew.Create, "x.test", "*.x.test"},
+		"new by name":            {renew.Ask{Lineage: "two", Identifiers: ids("a.test b.test")}, renew.Create, "two", "a.test b.test"},
+		"same":                   {renew.Ask{Identifiers: ids("b.test a.test")}, renew.Keep, "one", "a.test b.test"},
+		"same, forced":           {renew.Ask{Identifiers: ids("b.test a.test"), Force: true}, renew.Renew, "one", "a.test b.test"},
+		"same, due":              {renew.Ask{Identifiers: ids("c.test")}, renew.Renew, "due", "c.test"},
+		"fewer":                  {renew.Ask{Identifiers: ids("a.test")}, renew.Create, "a.test", "a.test"},
+		"more, expand":           {renew.Ask{Identifiers: ids("z.test a.test b.test"), Expand: true}, renew.Replace, "one", "z.test a.test b.test"},
+		"more, forced":           {renew.Ask{Identifiers: ids("a.test b.test z.test"), Force: true}, renew.Replace, "one", "a.test b.test z.test"},
+		"overlap":                {renew.Ask{Identifiers: ids("a.test z.test")}, renew.Create, "a.test", "a.test z.test"},
+		"by name alone":          {renew.Ask{Lineage: "one"}, renew.Keep, "one", "a.test b.test"},
+		"by name alone, due":     {renew.Ask{Lineage: "due"}, renew.Renew, "due", "c.test"},
+		"by name, same":          {renew.Ask{Lineage: "one", Identifiers: ids("b.test a.test")}, renew.Keep, "one", "a.test b.test"},
+		"by name, others":        {renew.Ask{Lineage: "one", Identifiers: ids("a.test")}, renew.Replace, "one", "a.test"},
+		"an address is no name":  {renew.Ask{Identifiers: []acme.Identifier{{Type: acme.DNS, Value: "192.0.2.7"}}}, renew.Create, "192.0.2.7", ""},
+		"an address, once again": {renew.Ask{Identifiers: ids("192.0.2.7")}, renew.Keep, "ip", "192.0.2.7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan, err := renew.Decide(c.ask, have)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if plan.Action != c.action || plan.Lineage != c.target || c.names != "" && !reflect.DeepEqual(plan.Identifiers, ids(c.names)) {
+				t.Errorf("got %+v", plan)
+			}
+		})
+	}
+	var expand *renew.NeedsExpand
+	if _, err := renew.Decide(renew.Ask{Identifiers: ids("a.test b.test z.test")}, have); !errors.As(err, &expand) || expand.Lineage != "one" {
+		t.Errorf("more names without --expand: %v", err)
+	}
+	if _, err := renew.Decide(renew.Ask{Lineage: "nosuch"}, have); err == nil {
+		t.Error("a name alone, of nothing, was accepted")
+	}
+}
