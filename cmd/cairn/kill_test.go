@@ -24,7 +24,7 @@ import (
 
 // server is a `cairn up` whose address stays the same across its lives.
 type server struct {
-	t                  *testing.T
+	t                  testing.TB
 	data, listen, http string
 	http01Port         int
 
@@ -32,7 +32,7 @@ type server struct {
 	logs bytes.Buffer // of the present life
 }
 
-func newServer(t *testing.T, http01Port int) *server {
+func newServer(t testing.TB, http01Port int) *server {
 	t.Helper()
 	s := &server{t: t, data: filepath.Join(t.TempDir(), "ca"), http01Port: http01Port}
 	for _, address := range []*string{&s.listen, &s.http} {
