@@ -17,8 +17,9 @@ import (
 	"github.com/cairn-ca/cairn/internal/pebbletest"
 )
 
-// TestClientAgainstPebble goes the whole way with a server that we did not write.
-func TestClientAgainstPebble(t *testing.T) {
+// pebbleConfig starts Pebble and says how to reach it with a new account's key.
+func pebbleConfig(t *testing.T) (*pebbletest.Server, acme.ClientConfig) {
+	t.Helper()
 	pebble, err := pebbletest.Start(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -30,11 +31,15 @@ func TestClientAgainstPebble(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(bundle)
-	accountKey := newKey(t)
-	config := acme.ClientConfig{
-		Directory: pebble.Directory, Key: accountKey, UserAgent: "cairn-test/1",
+	return pebble, acme.ClientConfig{
+		Directory: pebble.Directory, Key: newKey(t), UserAgent: "cairn-test/1",
 		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}},
 	}
+}
+
+// TestClientAgainstPebble goes the whole way with a server that we did not write.
+func TestClientAgainstPebble(t *testing.T) {
+	pebble, config := pebbleConfig(t)
 	client, err := acme.NewClient(config)
 	if err != nil {
 		t.Fatal(err)

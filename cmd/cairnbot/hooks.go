@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
@@ -138,6 +139,7 @@ func (h *hooks) run(ctx context.Context, name, command string, environment []str
 	shell := exec.CommandContext(ctx, "/bin/sh", "-c", command)
 	shell.Env = append(shell.Environ(), environment...)
 	shell.Stdout, shell.Stderr = &stdout, &stderr
+	shell.WaitDelay = 5 * time.Second // after an interrupt, for what the shell has started
 	err := shell.Run()
 	if stdout.Len() > 0 {
 		h.say("Hook '%s' ran with output:\n%s", name, indent(stdout.String()))

@@ -23,7 +23,7 @@ var version = "devel"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], process{out: os.Stdout, err: os.Stderr, getenv: os.Getenv}))
 }
 
@@ -56,7 +56,7 @@ func run(ctx context.Context, argv []string, p process) int {
 	}
 	a := &app{process: p, options: o, verb: in.verb}
 	err = a.open(do, ctx)
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		err = errors.New("exiting due to user request")
 	}
 	if err == nil {

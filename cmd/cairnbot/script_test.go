@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 //	freeport NAME       sets NAME to a port that nobody listens on
 //	takeport NAME       the same, and listens on it
 //	serve DIR PORT      serves the files of DIR over HTTP
+//	hang PORT           accepts connections and says nothing
 //	mode MODE FILE...   checks permissions, such as 0600
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -45,7 +46,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"pebble": startPebble, "freeport": freePort, "takeport": takePort, "serve": serve, "mode": mode,
+			"pebble": startPebble, "freeport": freePort, "takeport": takePort, "serve": serve, "hang": hang, "mode": mode,
 		},
 	})
 }
@@ -87,6 +88,18 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	listener := listen(ts, "127.0.0.1:"+args[1], "")
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	ts.Defer(func() { _ = server.Close() })
+}
+
+func hang(ts *testscript.TestScript, _ bool, args []string) {
+	listener := listen(ts, "127.0.0.1:"+args[0], "")
+	ts.Defer(func() { _ = listener.Close() })
+	go func() {
+		for {
+			if _, err := listener.Accept(); err != nil {
+				return
+			}
+		}
+	}()
 }
 
 func mode(ts *testscript.TestScript, neg bool, args []string) {
