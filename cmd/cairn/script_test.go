@@ -37,14 +37,15 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"needs":      needs,
-			"freeport":   freePort,
-			"ca-up":      caUp,
-			"ca-end":     caEnd,
-			"webserver":  webServer,
-			"tlsserver":  tlsServer,
-			"setfrom":    setFrom,
-			"eventually": eventually,
+			"needs-cairnbot": needsCairnbot,
+			"needs":          needs,
+			"freeport":       freePort,
+			"ca-up":          caUp,
+			"ca-end":         caEnd,
+			"webserver":      webServer,
+			"tlsserver":      tlsServer,
+			"setfrom":        setFrom,
+			"eventually":     eventually,
 		},
 	})
 }
@@ -57,6 +58,17 @@ func needs(ts *testscript.TestScript, _ bool, args []string) {
 	if _, err := exec.LookPath(args[0]); err != nil {
 		ts.Fatalf("%s is not installed: `make test` installs it (Debian package %s)", args[0], args[1])
 	}
+}
+
+// needs-cairnbot: builds our client and puts it into $PATH.
+func needsCairnbot(ts *testscript.TestScript, _ bool, _ []string) {
+	dir := ts.MkAbs("bin")
+	// The server may not import the client, so it meets it as a program.
+	out, err := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "../cairnbot").CombinedOutput()
+	if err != nil {
+		ts.Fatalf("building cairnbot: %v\n%s", err, out)
+	}
+	ts.Setenv("PATH", dir+string(os.PathListSeparator)+ts.Getenv("PATH"))
 }
 
 // freeport NAME: sets $NAME to a port on loopback that nobody uses.
