@@ -16,6 +16,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 
 	"github.com/cairn-ca/cairn/acme"
 )
@@ -347,3 +348,48 @@ func TestOnlyHTTPS(t *testing.T) {
 		t.Errorf("an http order was fetched: %v", err)
 	}
 }
+
+func FuzzAnswers(f *testing.F) {
+	f.Add(200, acme.MediaJSON, "5", `<https://ca.test/1>;rel="alternate"`, []byte(`{"status":"valid","identifiers":null,"error":{"subproblems":[null]}}`))
+	f.Add(429, acme.MediaProblem, "Fri, 31 Dec 9999 23:59:59 GMT", "", []byte(`{"type":1}`))
+	f.Add(400, acme.MediaProblem, "-1", "<;,>;rel", []byte(`{"type":"x","detail":"\u0007","subproblems":[{"identifier":null,"subproblems":[{}]}]}`))
+	f.Add(200, acme.MediaChain, "", `<%zz>; rel=alternate, <//x>;rel="up alternate"`, []byte("-----BEGIN CERTIFICATE-----"))
+	f.Fuzz(func(t *testing.T, status int, media, retryAfter, link string, body []byte) {
+		if status < 200 || status > 599 || status >= 500 || status == 429 && retryAfter == "" {
+			return // those are tried again, after a wait
+		}
+		s := newServer(nil)
+		s.answer["/x"] = func(w http.ResponseWriter, _ *acme.JWS) {
+			w.Header()["Content-Type"] = []string{media}
+			w.Header()["Retry-After"] = []string{retryAfter}
+			w.Header()["Link"] = []string{link}
+			w.WriteHeader(status)
+			_, _ = w.Write(body)
+		}
+		client, err := acme.NewClient(acme.ClientConfig{
+			Directory: host + "/directory", Key: fuzzKey(), AccountURL: host + "/account/1", HTTP: &http.Client{Transport: s},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // no wait is ever done
+		defer cancel()
+		_, err = client.Post(ctx, host+"/x", nil, nil)
+		var p *acme.Problem
+		if errors.As(err, &p) && (p.RetryAfter < 0 || strings.ContainsFunc(p.Error(), unicode.IsControl)) {
+			t.Errorf("%v, %q", p.RetryAfter, p.Error())
+		}
+		_, _ = client.Certificate(ctx, host+"/x", acme.CertificateRequest{})
+		_, _ = client.WaitAuthorization(ctx, host+"/x")
+		_, _ = client.WaitOrder(ctx, &acme.Order{URL: host + "/x"}, acme.StatusReady)
+	})
+}
+
+// fuzzKey is made once: the fuzzer has no use for another.
+var fuzzKey = sync.OnceValue(func() *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})

@@ -94,7 +94,7 @@ func (a *app) have() ([]renew.Have, error) {
 		}
 		at, why, _, err := renew.DueOf(l, false, time.Now())
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", l.ConfPath(), err)
+			a.log.Warn("it is not known when a certificate is due", "name", l.Name, "error", err)
 		}
 		a.log.Debug("have", "name", l.Name, "due", at, "why", why)
 		have = append(have, renew.Have{

@@ -112,7 +112,7 @@ func (a *app) explain(err error) error {
 	case errors.Is(err, lineage.ErrLocked):
 		return withHint(err, "wait until it has finished, and try again")
 	case errors.Is(err, fs.ErrPermission):
-		return withHint(err, "run it as root, or give --config-dir, --work-dir and --logs-dir that you may write to")
+		return withHint(err, "run it as root, or with --config-dir, --work-dir, --logs-dir (and -w) where you may write")
 	}
 	return err
 }

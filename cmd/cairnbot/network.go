@@ -39,6 +39,7 @@ const requestTimeout = 45 * time.Second
 // client makes the HTTP client through which everything goes to the CA, and into the log.
 func (t trust) client(log *slog.Logger) (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone() // proxies as the environment says
+	transport.MaxResponseHeaderBytes = 64 << 10
 	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	switch {
 	case t.anyone:

@@ -24,18 +24,16 @@ func (a *app) renew(ctx context.Context) error {
 		return err
 	}
 	round := renew.Round{
-		Now: time.Now(), Force: a.force,
-		Progress: func(l *lineage.Lineage) { a.say(""); a.processing(l.ConfPath()) },
-		Check: func(l *lineage.Lineage, at time.Time, why string) {
+		Now: time.Now(), Force: a.force, Renew: a.renewOne, Failed: a.renewalFailed,
+		Begun: func(l *lineage.Lineage) { a.processing(l.ConfPath()) },
+		Judged: func(l *lineage.Lineage, at time.Time, why string) {
 			a.log.Info("renewal", "name", l.Name, "due", at, "why", why)
 			if at.After(time.Now()) {
 				a.say("Certificate not yet due for renewal")
 			}
 		},
-		Renew: a.renewOne,
 	}
 	for _, b := range broken {
-		a.say("")
 		a.processing(b.Path)
 		fmt.Fprintf(a.err, "Renewal configuration file %s is broken: %v. Skipping.\n", b.Path, b.Err)
 	}
@@ -44,6 +42,7 @@ func (a *app) renew(ctx context.Context) error {
 }
 
 func (a *app) processing(path string) {
+	a.say("")
 	a.frame()
 	a.say("Processing %s", path)
 	a.frame()
@@ -64,21 +63,24 @@ func (a *app) selected() ([]*lineage.Lineage, []lineage.Broken, error) {
 	return []*lineage.Lineage{l}, nil, nil
 }
 
-// renewOne renews one lineage, and says at once if that fails.
+// renewOne renews one lineage.
 func (a *app) renewOne(ctx context.Context, l *lineage.Lineage) error {
 	leaf, err := leafOf(l)
-	if err == nil {
-		plan := renew.Plan{Action: renew.Renew, Lineage: l.Name, Identifiers: acme.CertificateIdentifiers(leaf)}
-		_, err = a.obtain(ctx, plan, l)
-	}
 	if err != nil {
-		a.log.Debug("renewal failed", "name", l.Name, "error", err)
-		fmt.Fprintf(a.err, "Failed to renew certificate %s with error: %s\n", l.Name, describe(err))
-		if hint := hintFor(err); hint != "" {
-			fmt.Fprintln(a.err, "cairnbot: hint:", hint)
-		}
+		return err
 	}
+	plan := renew.Plan{Action: renew.Renew, Lineage: l.Name, Identifiers: acme.CertificateIdentifiers(leaf)}
+	_, err = a.obtain(ctx, plan, l)
 	return err
+}
+
+// renewalFailed says so at once, for the others may take a while.
+func (a *app) renewalFailed(l *lineage.Lineage, err error) {
+	a.log.Debug("renewal failed", "name", l.Name, "error", err)
+	fmt.Fprintf(a.err, "Failed to renew certificate %s with error: %s\n", l.Name, describe(err))
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintln(a.err, "cairnbot: hint:", hint)
+	}
 }
 
 // summarise prints what became of each lineage, in certbot's words.

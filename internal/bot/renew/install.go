@@ -79,23 +79,30 @@ type Outcome struct {
 
 // Round is one look at all lineages.
 type Round struct {
-	Now      time.Time
-	Force    bool                                                  // renew all, due or not
-	Progress func(*lineage.Lineage)                                // called before each one
-	Renew    func(ctx context.Context, l *lineage.Lineage) error   // renews one that is due
-	Check    func(l *lineage.Lineage, at time.Time, reason string) // told when each is due, and why
+	Now   time.Time
+	Force bool // renew all, due or not
+	// Renew renews one lineage.
+	Renew func(ctx context.Context, l *lineage.Lineage) error
+	// Begun, Judged and Failed are told how it goes: of each lineage before it is
+	// looked at, when it is due and why, and what went wrong.
+	Begun  func(l *lineage.Lineage)
+	Judged func(l *lineage.Lineage, at time.Time, why string)
+	Failed func(l *lineage.Lineage, err error)
 }
 
 // Run renews what is due, one after the other. A failure never stops the others; an interrupt does.
 func (r Round) Run(ctx context.Context, all []*lineage.Lineage) []Outcome {
-	var outcomes []Outcome
-	for _, l := range all {
-		if ctx.Err() != nil {
-			outcomes = append(outcomes, Outcome{Lineage: l, Err: context.Cause(ctx)})
+	outcomes := make([]Outcome, len(all))
+	for i, l := range all {
+		outcomes[i] = Outcome{Lineage: l, Err: context.Cause(ctx)}
+		if outcomes[i].Err != nil {
 			continue
 		}
-		r.Progress(l)
-		outcomes = append(outcomes, r.one(ctx, l))
+		r.Begun(l)
+		outcomes[i] = r.one(ctx, l)
+		if outcomes[i].Err != nil {
+			r.Failed(l, outcomes[i].Err)
+		}
 	}
 	return outcomes
 }
@@ -105,7 +112,7 @@ func (r Round) one(ctx context.Context, l *lineage.Lineage) Outcome {
 	if err != nil {
 		return Outcome{Lineage: l, Err: err}
 	}
-	r.Check(l, at, why)
+	r.Judged(l, at, why)
 	if at.After(r.Now) {
 		return Outcome{Lineage: l, Expires: expires}
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 	"github.com/cairn-ca/cairn/internal/bot/solve"
 	"github.com/cairn-ca/cairn/internal/pebbletest"
@@ -364,4 +366,68 @@ func TestJobNamesStayInTheirDirectory(t *testing.T) {
 			t.Errorf("%q was taken", name)
 		}
 	}
+}
+
+func TestACrashBeforeDeploymentGivesNoSecondVersion(t *testing.T) {
+	w, root := newWorld(t), t.TempDir()
+	store, err := lineage.Open(lineage.Dirs{Config: filepath.Join(root, "c"), Work: filepath.Join(root, "w"), Logs: filepath.Join(root, "l")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	place := func(l *lineage.Lineage, issued *renew.Issued) *lineage.Lineage {
+		t.Helper()
+		placed, err := renew.Placement{
+			Store: store, Lineage: l, Name: "a.example", Log: slog.New(slog.DiscardHandler),
+			Params: lineage.Params{Server: w.pebble.Directory, Authenticator: "standalone", KeyType: "ecdsa"},
+			Own:    map[string]string{"ca_bundle": "/root.pem"},
+		}.Place(issued)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return placed
+	}
+	obtain := func(current *x509.Certificate) *renew.Issued {
+		t.Helper()
+		issued, err := w.obtainer(t).Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example"), current)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return issued
+	}
+	first := obtain(nil)
+	l := place(nil, first)
+	second := obtain(first.Chain.Certificates[0])
+	material, err := lineage.NewMaterial(second.KeyPEM, second.Chain.PEM(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.AddVersion(material); err != nil { // and there the power fails
+		t.Fatal(err)
+	}
+	third := obtain(first.Chain.Certificates[0])
+	if !third.Chain.Certificates[0].Equal(second.Chain.Certificates[0]) {
+		t.Error("the next run got another certificate")
+	}
+	if l, err = store.Load(l.Name); err != nil {
+		t.Fatal(err)
+	}
+	l = place(l, third)
+	if versions, err := l.Versions(); err != nil || len(versions) != 2 || l.Version() != 2 {
+		t.Errorf("versions %v, live %d, %v", versions, l.Version(), err)
+	}
+	if l.Conf.Own("ca_bundle") != "/root.pem" {
+		t.Error("our own key is lost")
+	}
+}
+
+func FuzzParseKey(f *testing.F) {
+	f.Add([]byte("-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----\n"))
+	f.Add([]byte("-----BEGIN RSA PRIVATE KEY-----\nMAA=\n-----END RSA PRIVATE KEY-----\n"))
+	f.Add([]byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if key, err := renew.ParseKey(text); (err == nil) != (key != nil) {
+			t.Errorf("%v, %v", key, err)
+		}
+	})
 }
