@@ -1,58 +1,41 @@
 package store
 
 import (
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
-// Attempt is one validation, for the operator: its evidence may hold what a page
-// inside the operator's network said.
+// Attempt is what one validation of an authorization saw. It is for the operator.
 type Attempt struct {
 	Authz    string
 	At       time.Time
 	Method   acme.ChallengeType
-	OK       bool
-	Evidence []byte // JSON
+	OK       bool // control was proven
+	Evidence []byte
 }
 
-// InsertAttempt adds an attempt.
+// InsertAttempt stores an attempt.
 func (tx *Tx) InsertAttempt(a Attempt) error {
-	return tx.insert("INSERT INTO attempts (authz, at, method, ok, evidence) VALUES ($1, $2, $3, $4, $5)",
-		a.Authz, millis(a.At), string(a.Method), truth(a.OK), a.Evidence)
-}
-
-// Attempts lists the attempts at an authorization, the oldest first.
-func (tx *Tx) Attempts(authz string) (list []Attempt, err error) {
-	err = tx.rows(func(row scanner) error {
-		a := Attempt{Authz: authz}
-		var at, ok int64
-		if err := row.Scan(&at, &a.Method, &ok, &a.Evidence); err != nil {
-			return err
-		}
-		a.At, a.OK = fromMillis(at), ok != 0
-		list = append(list, a)
-		return nil
-	}, "SELECT at, method, ok, evidence FROM attempts WHERE authz = $1 ORDER BY at", authz)
-	return list, err
-}
-
-// BlockKey refuses a key from now on, given as the SHA-256 of its SubjectPublicKeyInfo (BR §6.1.1.3 (4)).
-func (tx *Tx) BlockKey(spki []byte) error {
-	err := tx.insert("INSERT INTO blocked_keys (spki, blocked) VALUES ($1, $2)", spki, millis(tx.Now))
-	if errors.Is(err, ErrExists) {
-		return nil
+	if err := tx.insert(`INSERT INTO attempts (authz, id, at, method, ok, evidence) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		a.Authz, rules.NewID(a.At), millis(a.At), string(a.Method), flag(a.OK), a.Evidence); err != nil {
+		return fmt.Errorf("attempt to validate authorization %s: %w", a.Authz, err)
 	}
-	return err
+	return nil
 }
 
-// KeyBlocked reports whether BlockKey was called for a key.
-func (tx *Tx) KeyBlocked(spki []byte) (bool, error) {
-	var n int64
-	err := tx.row(func(row scanner) error { return row.Scan(&n) }, "SELECT blocked FROM blocked_keys WHERE spki = $1", spki)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
+// Attempts lists the attempts to validate an authorization, oldest first.
+func (tx *Tx) Attempts(authz string) (attempts []Attempt, err error) {
+	err = tx.each(func(r *row) error {
+		attempts = append(attempts, Attempt{
+			Authz: authz, At: r.moment(), Method: acme.ChallengeType(r.text()), OK: r.flag(), Evidence: r.blob(),
+		})
+		return nil
+	}, `SELECT at, method, ok, evidence FROM attempts WHERE authz = $1 ORDER BY id`, authz)
+	if err != nil {
+		return nil, fmt.Errorf("attempts to validate authorization %s: %w", authz, err)
 	}
-	return err == nil, err
+	return attempts, nil
 }

@@ -4,93 +4,87 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
-const authzColumns = "id, account, type, value, wildcard, status, expires, valid_for, challenges, due, lease_until, lease_by"
+const authzColumns = `id, account, type, value, wildcard, status, expires, valid_for, challenges, due, lease_until, lease_by`
+
+func readAuthz(r *row) (a rules.Authz) {
+	a.ID, a.Account = r.text(), r.text()
+	a.Identifier = acme.Identifier{Type: acme.IdentifierType(r.text()), Value: r.text()}
+	a.Wildcard, a.Status, a.Expires = r.flag(), acme.Status(r.text()), r.moment()
+	a.ValidFor = time.Duration(r.number()) * time.Millisecond
+	r.json(&a.Challenges)
+	a.Lease = readLease(r)
+	return a
+}
 
 func (tx *Tx) insertAuthz(a rules.Authz) error {
-	challenges, err := encode(a.Challenges, false)
-	if err != nil {
-		return err
+	if err := tx.insert(`INSERT INTO authzs (`+authzColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
+		a.ID, a.Account, string(a.Identifier.Type), a.Identifier.Value, flag(a.Wildcard), string(a.Status),
+		millis(a.Expires), a.ValidFor.Milliseconds(), compactList(a.Challenges),
+		millis(a.Lease.Due), millis(a.Lease.Until), a.Lease.By); err != nil {
+		return fmt.Errorf("authorization %s: %w", a.ID, err)
 	}
-	return tx.insert("INSERT INTO authzs ("+authzColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-		a.ID, a.Account, string(a.Identifier.Type), a.Identifier.Value, truth(a.Wildcard), string(a.Status), millis(a.Expires),
-		a.ValidFor.Milliseconds(), challenges, millis(a.Lease.Due), millis(a.Lease.Until), a.Lease.By)
+	return nil
 }
 
 // Authz finds an authorization by its ID.
 func (tx *Tx) Authz(id string) (a rules.Authz, err error) {
-	err = tx.row(scanAuthz(&a), "SELECT "+authzColumns+" FROM authzs WHERE id = $1", id)
-	return a, err
+	if err := tx.first(func(r *row) error { a = readAuthz(r); return nil },
+		`SELECT `+authzColumns+` FROM authzs WHERE id = $1`, id); err != nil {
+		return rules.Authz{}, fmt.Errorf("authorization %s: %w", id, err)
+	}
+	return a, nil
 }
 
-// Authzs finds several authorizations, in the order of ids.
+// Authzs finds authorizations by their IDs and returns them in the same order.
 func (tx *Tx) Authzs(ids []string) ([]rules.Authz, error) {
-	list := make([]rules.Authz, 0, len(ids))
-	for _, id := range ids {
-		a, err := tx.Authz(id)
-		if err != nil {
-			return nil, fmt.Errorf("finding authorization %s: %w", id, err)
+	authzs := make([]rules.Authz, len(ids))
+	for i, id := range ids {
+		var err error
+		if authzs[i], err = tx.Authz(id); err != nil {
+			return nil, err
 		}
-		list = append(list, a)
 	}
-	return list, nil
+	return authzs, nil
 }
 
-// UpdateAuthz changes before to after; ErrConflict if its status or the work on it
-// has changed since. Whom it is for never changes.
+// UpdateAuthz saves what can change of an authorization that was before.
+// ErrConflict: its lease is no longer that of before.
 func (tx *Tx) UpdateAuthz(before, after rules.Authz) error {
-	challenges, err := encode(after.Challenges, false)
-	if err != nil {
-		return err
+	if err := tx.swap(`UPDATE authzs SET status = $3, expires = $4, challenges = $5, due = $6, lease_until = $7, lease_by = $8
+		WHERE id = $1 AND lease_until = $2`,
+		before.ID, millis(before.Lease.Until), string(after.Status), millis(after.Expires), compactList(after.Challenges),
+		millis(after.Lease.Due), millis(after.Lease.Until), after.Lease.By); err != nil {
+		return fmt.Errorf("authorization %s: %w", before.ID, err)
 	}
-	return tx.swap("UPDATE authzs SET status = $1, expires = $2, challenges = $3, due = $4, lease_until = $5, lease_by = $6"+
-		" WHERE id = $7 AND status = $8 AND lease_until = $9 AND lease_by = $10",
-		string(after.Status), millis(after.Expires), challenges, millis(after.Lease.Due), millis(after.Lease.Until), after.Lease.By,
-		before.ID, string(before.Status), millis(before.Lease.Until), before.Lease.By)
+	return nil
 }
 
-// LapsedAuthzs lists at most limit authorizations with work that is due and nobody's, the oldest first.
+// LapsedAuthzs lists at most limit authorizations with work that is due and that
+// nobody has a lease on at tx.Now, those that have waited longest first.
 func (tx *Tx) LapsedAuthzs(limit int) ([]rules.Authz, error) {
-	return tx.dueAuthzs("SELECT "+authzColumns+" FROM authzs WHERE due > 0 AND due <= $1 AND lease_until <= $1 ORDER BY due LIMIT $2", millis(tx.Now), limit)
+	authzs, err := tx.authzs(`SELECT `+authzColumns+` FROM authzs
+		WHERE due > 0 AND due <= $1 AND lease_until <= $1 ORDER BY due LIMIT $2`, millis(tx.Now), int64(limit))
+	if err != nil {
+		return nil, fmt.Errorf("authorizations with lapsed leases: %w", err)
+	}
+	return authzs, nil
 }
 
-// LeasedAuthzs lists all authorizations with work that somebody has a lease on.
+// LeasedAuthzs lists the authorizations that somebody has or had a lease on, lapsed ones included.
 func (tx *Tx) LeasedAuthzs() ([]rules.Authz, error) {
-	return tx.dueAuthzs("SELECT " + authzColumns + " FROM authzs WHERE due > 0 AND lease_until > 0 ORDER BY due")
-}
-
-func (tx *Tx) dueAuthzs(query string, args ...any) (list []rules.Authz, err error) {
-	err = tx.rows(func(row scanner) error {
-		list = append(list, rules.Authz{})
-		return scanAuthz(&list[len(list)-1])(row)
-	}, query, args...)
-	return list, err
-}
-
-// scanAuthz reads a row of authzColumns into a.
-func scanAuthz(a *rules.Authz) func(scanner) error {
-	return func(row scanner) error {
-		var challenges string
-		var wildcard, expires, validFor, due, until int64
-		if err := row.Scan(&a.ID, &a.Account, &a.Identifier.Type, &a.Identifier.Value, &wildcard, &a.Status, &expires,
-			&validFor, &challenges, &due, &until, &a.Lease.By); err != nil {
-			return err
-		}
-		a.Wildcard, a.Expires, a.ValidFor = wildcard != 0, fromMillis(expires), time.Duration(validFor)*time.Millisecond
-		a.Lease.Due, a.Lease.Until = fromMillis(due), fromMillis(until)
-		if err := decode(challenges, &a.Challenges); err != nil {
-			return fmt.Errorf("authorization %s: %w", a.ID, err)
-		}
-		return nil
+	authzs, err := tx.authzs(`SELECT ` + authzColumns + ` FROM authzs WHERE due > 0 AND lease_until > 0 ORDER BY due`)
+	if err != nil {
+		return nil, fmt.Errorf("leased authorizations: %w", err)
 	}
+	return authzs, nil
 }
 
-// truth is how the database keeps a boolean.
-func truth(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
+func (tx *Tx) authzs(query string, args ...any) (authzs []rules.Authz, err error) {
+	err = tx.each(func(r *row) error { authzs = append(authzs, readAuthz(r)); return nil }, query, args...)
+	return authzs, err
 }

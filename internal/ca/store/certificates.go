@@ -1,89 +1,124 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
-const certificateColumns = "serial, issuer, order_id, account, profile, state, digest, der, not_before, not_after, created, revoked, reason"
+const certificateColumns = `serial, issuer, order_id, account, profile, state, digest, der, not_before, not_after, created, revoked, reason`
 
-// InsertCertificate adds a certificate, as a rule one that is reserved; ErrExists
-// if its serial was ever used or its order has another one that is not abandoned.
+func readCertificate(r *row) (c rules.Certificate) {
+	c.Serial, c.Issuer, c.Order, c.Account, c.Profile = r.text(), r.text(), r.text(), r.text(), r.text()
+	c.State, c.Digest, c.DER = rules.State(r.text()), r.blob(), r.blob()
+	c.NotBefore, c.NotAfter, c.Created = r.moment(), r.moment(), r.moment()
+	c.Revoked, c.Reason = r.moment(), int(r.number())
+	return c
+}
+
+// InsertCertificate stores a certificate that is about to be signed. ErrExists: the
+// serial is taken, or its order has a certificate that is not abandoned.
 func (tx *Tx) InsertCertificate(c rules.Certificate) error {
 	if c.State != rules.Abandoned {
-		if err := tx.insert("INSERT INTO issuances (order_id, serial) VALUES ($1, $2)", c.Order, c.Serial); err != nil {
-			return err
+		if err := tx.insert(`INSERT INTO issuances (order_id, serial) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+			c.Order, c.Serial); err != nil {
+			return fmt.Errorf("certificate of order %s: %w", c.Order, err)
 		}
 	}
-	return tx.insert("INSERT INTO certificates ("+certificateColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+	if err := tx.insert(`INSERT INTO certificates (`+certificateColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`,
 		c.Serial, c.Issuer, c.Order, c.Account, c.Profile, string(c.State), c.Digest, c.DER,
-		millis(c.NotBefore), millis(c.NotAfter), millis(c.Created), millis(c.Revoked), c.Reason)
+		millis(c.NotBefore), millis(c.NotAfter), millis(c.Created), millis(c.Revoked), int64(c.Reason)); err != nil {
+		return fmt.Errorf("certificate %s: %w", c.Serial, err)
+	}
+	if !c.Revoked.IsZero() {
+		return tx.noteRevocation(c.Issuer)
+	}
+	return nil
 }
 
 // Certificate finds a certificate by its serial.
 func (tx *Tx) Certificate(serial string) (c rules.Certificate, err error) {
-	err = tx.row(scanCertificate(&c), "SELECT "+certificateColumns+" FROM certificates WHERE serial = $1", serial)
-	return c, err
+	if err := tx.first(func(r *row) error { c = readCertificate(r); return nil },
+		`SELECT `+certificateColumns+` FROM certificates WHERE serial = $1`, serial); err != nil {
+		return rules.Certificate{}, fmt.Errorf("certificate %s: %w", serial, err)
+	}
+	return c, nil
 }
 
-// CertificateOf finds an order's certificate that is not abandoned.
+// CertificateOf finds the certificate of an order that is not abandoned.
 func (tx *Tx) CertificateOf(order string) (rules.Certificate, error) {
 	var serial string
-	if err := tx.row(func(row scanner) error { return row.Scan(&serial) },
-		"SELECT serial FROM issuances WHERE order_id = $1", order); err != nil {
-		return rules.Certificate{}, err
+	if err := tx.first(func(r *row) error { serial = r.text(); return nil },
+		`SELECT serial FROM issuances WHERE order_id = $1`, order); err != nil {
+		return rules.Certificate{}, fmt.Errorf("certificate of order %s: %w", order, err)
 	}
 	return tx.Certificate(serial)
 }
 
-// UpdateCertificate changes the state, the DER and the revocation of a certificate;
-// ErrConflict if its state or revocation is not as it was.
+// UpdateCertificate saves the state, the DER and the revocation of a certificate
+// that was before. ErrConflict: it is in another state, or revoked at another time, than before.
 func (tx *Tx) UpdateCertificate(before, after rules.Certificate) error {
-	if before.State != rules.Abandoned && after.State == rules.Abandoned {
-		if err := tx.swap("DELETE FROM issuances WHERE order_id = $1 AND serial = $2", before.Order, before.Serial); err != nil {
-			return err
+	if err := tx.swap(`UPDATE certificates SET state = $4, der = $5, revoked = $6, reason = $7
+		WHERE serial = $1 AND state = $2 AND revoked = $3`,
+		before.Serial, string(before.State), millis(before.Revoked),
+		string(after.State), after.DER, millis(after.Revoked), int64(after.Reason)); err != nil {
+		return fmt.Errorf("certificate %s: %w", before.Serial, err)
+	}
+	if after.State == rules.Abandoned && before.State != rules.Abandoned {
+		if err := tx.swap(`DELETE FROM issuances WHERE order_id = $1 AND serial = $2`, before.Order, before.Serial); err != nil {
+			return fmt.Errorf("giving up certificate %s of order %s: %w", before.Serial, before.Order, err)
 		}
 	}
-	if err := tx.swap("UPDATE certificates SET state = $1, der = $2, revoked = $3, reason = $4 WHERE serial = $5 AND state = $6 AND revoked = $7 AND reason = $8",
-		string(after.State), after.DER, millis(after.Revoked), after.Reason,
-		before.Serial, string(before.State), millis(before.Revoked), before.Reason); err != nil {
-		return err
+	if millis(after.Revoked) != millis(before.Revoked) || after.Reason != before.Reason {
+		return tx.noteRevocation(before.Issuer)
 	}
-	if before.Revoked.Equal(after.Revoked) && before.Reason == after.Reason {
-		return nil
-	}
-	_, err := tx.exec("INSERT INTO revisions (issuer, revision) VALUES ($1, 1) ON CONFLICT (issuer) DO UPDATE SET revision = revisions.revision + 1", before.Issuer)
-	return err
+	return nil
 }
 
-// Revoked lists an issuer's revoked and abandoned certificates that have not
-// expired by now, without their DER.
-func (tx *Tx) Revoked(issuer string, now time.Time) (list []rules.Certificate, err error) {
-	err = tx.rows(func(row scanner) error {
-		c := rules.Certificate{Issuer: issuer}
-		var revoked, notAfter int64
-		if err := row.Scan(&c.Serial, &c.State, &revoked, &c.Reason, &notAfter); err != nil {
-			return err
-		}
-		c.Revoked, c.NotAfter = fromMillis(revoked), fromMillis(notAfter)
-		list = append(list, c)
-		return nil
-	}, "SELECT serial, state, revoked, reason, not_after FROM certificates WHERE issuer = $1 AND revoked > 0 AND not_after >= $2", issuer, millis(now))
-	return list, err
+// noteRevocation counts a change to the set of an issuer's revocations.
+func (tx *Tx) noteRevocation(issuer string) error {
+	if _, err := tx.exec(`INSERT INTO revisions (issuer, revision) VALUES ($1, 1)
+		ON CONFLICT (issuer) DO UPDATE SET revision = revisions.revision + 1`, issuer); err != nil {
+		return fmt.Errorf("noting a revocation of issuer %s: %w", issuer, err)
+	}
+	return nil
 }
 
-// scanCertificate reads a row of certificateColumns into c.
-func scanCertificate(c *rules.Certificate) func(scanner) error {
-	return func(row scanner) error {
-		var notBefore, notAfter, created, revoked int64
-		if err := row.Scan(&c.Serial, &c.Issuer, &c.Order, &c.Account, &c.Profile, &c.State, &c.Digest, &c.DER,
-			&notBefore, &notAfter, &created, &revoked, &c.Reason); err != nil {
-			return fmt.Errorf("reading a certificate: %w", err)
-		}
-		c.NotBefore, c.NotAfter = fromMillis(notBefore), fromMillis(notAfter)
-		c.Created, c.Revoked = fromMillis(created), fromMillis(revoked)
-		return nil
+// Revision is how often the set of an issuer's revocations has changed. A list
+// that was made at another revision, see CRL.Revision, is stale.
+func (tx *Tx) Revision(issuer string) (revision int64, err error) {
+	err = tx.first(func(r *row) error { revision = r.number(); return nil },
+		`SELECT revision FROM revisions WHERE issuer = $1`, issuer)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return 0, fmt.Errorf("counting the revocations of issuer %s: %w", issuer, err)
 	}
+	return revision, nil
+}
+
+// Revoked lists what belongs on a list of issuer's that is made at now: certificates that are
+// revoked (abandoned ones are) and have not expired, or had not when the newest list
+// was made, since an entry stays for one list after the certificate's end (RFC 5280
+// §3.3). Only Serial, Issuer, State, NotAfter, Revoked and Reason are set.
+func (tx *Tx) Revoked(issuer string, now time.Time) ([]rules.Certificate, error) {
+	since := millis(now)
+	err := tx.first(func(r *row) error { since = min(since, r.number()); return nil },
+		`SELECT this_update FROM crls WHERE issuer = $1`, issuer)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("finding the newest CRL of issuer %s: %w", issuer, err)
+	}
+	var revoked []rules.Certificate
+	err = tx.each(func(r *row) error {
+		c := rules.Certificate{Issuer: issuer, Serial: r.text(), State: rules.State(r.text())}
+		c.NotAfter, c.Revoked, c.Reason = r.moment(), r.moment(), int(r.number())
+		revoked = append(revoked, c)
+		return nil
+	}, `SELECT serial, state, not_after, revoked, reason FROM certificates
+		WHERE issuer = $1 AND revoked > 0 AND not_after >= $2 ORDER BY not_after, serial`, issuer, since)
+	if err != nil {
+		return nil, fmt.Errorf("revoked certificates of issuer %s: %w", issuer, err)
+	}
+	return revoked, nil
 }

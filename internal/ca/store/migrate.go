@@ -2,67 +2,92 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
+	"path"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
+// applicationID marks a SQLite file as Cairn's: "Carn".
+const applicationID = 0x4361726e
 
-// applicationID marks a file as Cairn's ("Cair" in ASCII), so that no other program's is taken for it.
-const applicationID = 0x43616972
+// schemas has a directory for each engine.
+//
+//go:embed schema
+var schemas embed.FS
 
-// migrate brings the schema up to date, one numbered file and one transaction at a
-// time. A crash leaves the schema of the last file that was done.
-func migrate(ctx context.Context, conn *sql.Conn) error {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
+// migrate brings the schema of s up to that of steps: numbered files of SQL, each
+// applied in one transaction with the version it leads to. A crash leaves the
+// version before or after.
+func migrate(ctx context.Context, s *session, steps fs.FS) error {
+	names, err := fs.Glob(steps, "*.sql")
 	if err != nil {
 		return err
 	}
-	slices.Sort(files)
-	var version, application int
-	if err := conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return fmt.Errorf("reading the schema's version: %w", err)
+	version, err := s.number("PRAGMA user_version")
+	if err != nil {
+		return err
 	}
-	if err := conn.QueryRowContext(ctx, "PRAGMA application_id").Scan(&application); err != nil {
-		return fmt.Errorf("reading the file's kind: %w", err)
+	if err := checkOurs(s, version); err != nil {
+		return err
 	}
-	if application != applicationID && (application != 0 || version != 0) {
-		return fmt.Errorf("it is another program's database (application %#x)", application)
+	if version > int64(len(names)) {
+		return fmt.Errorf("%w: it has schema %d, this program knows %d: use a newer program", ErrNewer, version, len(names))
 	}
-	if version > len(files) {
-		return fmt.Errorf("its schema is version %d, this program knows %d: %w: use the newer program", version, len(files), ErrNewer)
-	}
-	for i := version; i < len(files); i++ {
-		if err := apply(ctx, conn, files[i], i+1); err != nil {
-			return fmt.Errorf("changing the schema to version %d: %w", i+1, err)
+	for i, name := range names {
+		number := int64(i + 1)
+		if want := fmt.Sprintf("%04d.sql", number); path.Base(name) != want {
+			return fmt.Errorf("the schema has the file %s where %s should be", name, want)
+		}
+		if number <= version {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		script, err := fs.ReadFile(steps, name)
+		if err != nil {
+			return err
+		}
+		if err := apply(s, number, string(script)); err != nil {
+			return fmt.Errorf("changing the schema to version %d: %w", number, err)
 		}
 	}
 	return nil
 }
 
-// apply runs one file and notes its version, in one transaction.
-func apply(ctx context.Context, conn *sql.Conn, file string, version int) error {
-	text, err := migrations.ReadFile(file)
+// checkOurs refuses a file that another program made.
+func checkOurs(s *session, version int64) error {
+	id, err := s.number("PRAGMA application_id")
 	if err != nil {
 		return err
 	}
-	tx, err := conn.BeginTx(ctx, nil)
+	tables, err := s.number("SELECT count(*) FROM sqlite_schema")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	for _, statement := range []string{
-		string(text),
-		fmt.Sprintf("PRAGMA user_version = %d", version),
+	if id != applicationID && (id != 0 || version != 0 || tables != 0) {
+		return ErrForeign
+	}
+	return nil
+}
+
+// apply runs one step.
+func apply(s *session, version int64, script string) error {
+	if _, err := s.exec("BEGIN EXCLUSIVE"); err != nil {
+		return err
+	}
+	for _, sql := range []string{
+		script,
 		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
+		fmt.Sprintf("PRAGMA user_version = %d", version),
+		"COMMIT",
 	} {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
+		if _, err := s.exec(sql); err != nil {
+			_, rollback := s.exec("ROLLBACK")
+			return errors.Join(err, rollback)
 		}
 	}
-	return tx.Commit()
+	return nil
 }

@@ -1,102 +1,111 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
-const orderColumns = "id, account, identifiers, authzs, profile, created, expires, csr, csr_digest, serial, error, due, lease_until, lease_by"
+const orderColumns = `id, account, identifiers, authzs, profile, created, expires,
+	csr, csr_digest, serial, error, due, lease_until, lease_by`
 
-// InsertOrder adds an order with the authorizations that were made for it.
+func readOrder(r *row) (o rules.Order) {
+	o.ID, o.Account = r.text(), r.text()
+	r.json(&o.Identifiers)
+	r.json(&o.Authzs)
+	o.Profile, o.Created, o.Expires = r.text(), r.moment(), r.moment()
+	o.CSR, o.CSRDigest, o.Serial = r.blob(), r.blob(), r.text()
+	r.json(&o.Error)
+	o.Lease = readLease(r)
+	return o
+}
+
+func readLease(r *row) rules.Lease {
+	return rules.Lease{Due: r.moment(), Until: r.moment(), By: r.text()}
+}
+
+func problemText(p *acme.Problem) string {
+	if p == nil {
+		return ""
+	}
+	return compact(p)
+}
+
+// InsertOrder stores a new order with the authorizations that are new with it.
 func (tx *Tx) InsertOrder(o rules.Order, authzs []rules.Authz) error {
 	for _, a := range authzs {
 		if err := tx.insertAuthz(a); err != nil {
-			return fmt.Errorf("storing an authorization: %w", err)
+			return err
 		}
 	}
-	identifiers, err := encode(o.Identifiers, false)
-	if err != nil {
-		return err
+	if err := tx.insert(`INSERT INTO orders (`+orderColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+		o.ID, o.Account, compactList(o.Identifiers), compactList(o.Authzs), o.Profile, millis(o.Created), millis(o.Expires),
+		o.CSR, o.CSRDigest, o.Serial, problemText(o.Error),
+		millis(o.Lease.Due), millis(o.Lease.Until), o.Lease.By); err != nil {
+		return fmt.Errorf("order %s: %w", o.ID, err)
 	}
-	ids, err := encode(o.Authzs, false)
-	if err != nil {
-		return err
-	}
-	problem, err := encode(o.Error, o.Error == nil)
-	if err != nil {
-		return err
-	}
-	return tx.insert("INSERT INTO orders ("+orderColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-		o.ID, o.Account, identifiers, ids, o.Profile, millis(o.Created), millis(o.Expires), o.CSR, o.CSRDigest, o.Serial, problem,
-		millis(o.Lease.Due), millis(o.Lease.Until), o.Lease.By)
+	return nil
 }
 
 // Order finds an order by its ID.
 func (tx *Tx) Order(id string) (o rules.Order, err error) {
-	err = tx.row(scanOrder(&o), "SELECT "+orderColumns+" FROM orders WHERE id = $1", id)
-	return o, err
+	if err := tx.first(func(r *row) error { o = readOrder(r); return nil },
+		`SELECT `+orderColumns+` FROM orders WHERE id = $1`, id); err != nil {
+		return rules.Order{}, fmt.Errorf("order %s: %w", id, err)
+	}
+	return o, nil
 }
 
-// UpdateOrder changes before to after; ErrConflict if somebody else has taken or
-// ended the work on it since. What an order is for never changes.
+// UpdateOrder saves what has come to an order since it was before: its facts and
+// its lease. ErrConflict: the lease is no longer that of before.
 func (tx *Tx) UpdateOrder(before, after rules.Order) error {
-	problem, err := encode(after.Error, after.Error == nil)
+	if err := tx.swap(`UPDATE orders SET csr = $3, csr_digest = $4, serial = $5, error = $6, due = $7, lease_until = $8, lease_by = $9
+		WHERE id = $1 AND lease_until = $2`,
+		before.ID, millis(before.Lease.Until), after.CSR, after.CSRDigest, after.Serial, problemText(after.Error),
+		millis(after.Lease.Due), millis(after.Lease.Until), after.Lease.By); err != nil {
+		return fmt.Errorf("order %s: %w", before.ID, err)
+	}
+	return nil
+}
+
+// OrdersOf lists at most limit orders of an account, newest first, that are older
+// than the order after; "" begins with the newest. Orders that are made while
+// somebody pages come before the first page, so that no page repeats or leaves out one.
+func (tx *Tx) OrdersOf(account, after string, limit int) ([]rules.Order, error) {
+	if after == "" {
+		after = "~" // after every ID in ASCII
+	}
+	orders, err := tx.orders(`SELECT `+orderColumns+` FROM orders WHERE account = $1 AND id < $2 ORDER BY id DESC LIMIT $3`,
+		account, after, int64(limit))
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("orders of account %s: %w", account, err)
 	}
-	return tx.swap("UPDATE orders SET csr = $1, csr_digest = $2, serial = $3, error = $4, due = $5, lease_until = $6, lease_by = $7"+
-		" WHERE id = $8 AND lease_until = $9 AND lease_by = $10",
-		after.CSR, after.CSRDigest, after.Serial, problem, millis(after.Lease.Due), millis(after.Lease.Until), after.Lease.By,
-		before.ID, millis(before.Lease.Until), before.Lease.By)
+	return orders, nil
 }
 
-// OrdersOf lists at most limit orders of an account that are older than the order
-// before ("" for the newest), the newest first.
-func (tx *Tx) OrdersOf(account, before string, limit int) (list []rules.Order, err error) {
-	if before == "" {
-		before = "~" // above every ID
-	}
-	err = tx.rows(func(row scanner) error {
-		list = append(list, rules.Order{})
-		return scanOrder(&list[len(list)-1])(row)
-	}, "SELECT "+orderColumns+" FROM orders WHERE account = $1 AND id < $2 ORDER BY id DESC LIMIT $3", account, before, limit)
-	return list, err
-}
-
-// LapsedOrders lists at most limit orders with work that is due and nobody's, the oldest first.
+// LapsedOrders lists at most limit orders with work that is due and that nobody
+// has a lease on at tx.Now, those that have waited longest first.
 func (tx *Tx) LapsedOrders(limit int) ([]rules.Order, error) {
-	return tx.dueOrders("SELECT "+orderColumns+" FROM orders WHERE due > 0 AND due <= $1 AND lease_until <= $1 ORDER BY due LIMIT $2", millis(tx.Now), limit)
-}
-
-// LeasedOrders lists all orders with work that somebody has a lease on.
-func (tx *Tx) LeasedOrders() ([]rules.Order, error) {
-	return tx.dueOrders("SELECT " + orderColumns + " FROM orders WHERE due > 0 AND lease_until > 0 ORDER BY due")
-}
-
-func (tx *Tx) dueOrders(query string, args ...any) (list []rules.Order, err error) {
-	err = tx.rows(func(row scanner) error {
-		list = append(list, rules.Order{})
-		return scanOrder(&list[len(list)-1])(row)
-	}, query, args...)
-	return list, err
-}
-
-// scanOrder reads a row of orderColumns into o.
-func scanOrder(o *rules.Order) func(scanner) error {
-	return func(row scanner) error {
-		var identifiers, authzs, problem string
-		var created, expires, due, until int64
-		if err := row.Scan(&o.ID, &o.Account, &identifiers, &authzs, &o.Profile, &created, &expires,
-			&o.CSR, &o.CSRDigest, &o.Serial, &problem, &due, &until, &o.Lease.By); err != nil {
-			return err
-		}
-		o.Created, o.Expires = fromMillis(created), fromMillis(expires)
-		o.Lease.Due, o.Lease.Until = fromMillis(due), fromMillis(until)
-		if err := errors.Join(decode(identifiers, &o.Identifiers), decode(authzs, &o.Authzs), decode(problem, &o.Error)); err != nil {
-			return fmt.Errorf("order %s: %w", o.ID, err)
-		}
-		return nil
+	orders, err := tx.orders(`SELECT `+orderColumns+` FROM orders
+		WHERE due > 0 AND due <= $1 AND lease_until <= $1 ORDER BY due LIMIT $2`, millis(tx.Now), int64(limit))
+	if err != nil {
+		return nil, fmt.Errorf("orders with lapsed leases: %w", err)
 	}
+	return orders, nil
+}
+
+// LeasedOrders lists the orders that somebody has or had a lease on, lapsed ones included.
+func (tx *Tx) LeasedOrders() ([]rules.Order, error) {
+	orders, err := tx.orders(`SELECT ` + orderColumns + ` FROM orders WHERE due > 0 AND lease_until > 0 ORDER BY due`)
+	if err != nil {
+		return nil, fmt.Errorf("leased orders: %w", err)
+	}
+	return orders, nil
+}
+
+func (tx *Tx) orders(query string, args ...any) (orders []rules.Order, err error) {
+	err = tx.each(func(r *row) error { orders = append(orders, readOrder(r)); return nil }, query, args...)
+	return orders, err
 }

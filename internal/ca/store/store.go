@@ -1,266 +1,113 @@
-// Package store is the memory: accounts, orders, authorizations, certificates and
-// CRLs in one SQL database, which is SQLite here. A record is saved as the
-// rules made it, column for field; the store decides nothing.
+// Package store remembers what the rules made: accounts, orders, authorizations,
+// certificates, revocation lists and the evidence of validations. It decides nothing.
 //
-// Update is durable: it returns after the data is on the disk. Many updates
-// share one commit (see writer.go). View reads a snapshot and waits for nobody.
+// A DB is one SQLite file. Changes go through Update, which shares one commit,
+// and so one wait for the disk, among all that are asked for at the same time;
+// what Update has answered without an error survives a crash. Reads go through
+// View and see one moment of the database. docs/store.md has the rules that the
+// statements follow, so that other engines can take them as they are.
 package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// Errors that callers branch on.
+// What a caller may want to tell apart. They come wrapped: use errors.Is.
 var (
-	ErrNotFound = errors.New("not found")
-	ErrExists   = errors.New("already taken")             // a key that must be unique is another's
-	ErrConflict = errors.New("changed by somebody else")  // a compare-and-swap lost
-	ErrBusy     = errors.New("too many updates waiting")  // try again soon
-	ErrNewer    = errors.New("made by a newer program")   // the database's schema
-	errClosed   = errors.New("the store has been closed") // by Close
+	ErrNotFound = errors.New("not in the database")
+	ErrExists   = errors.New("already in the database")            // a key or something else that is unique is taken
+	ErrConflict = errors.New("changed by somebody else meanwhile") // a compare-and-swap was lost
+	ErrBusy     = errors.New("the database has more to do than it can take on")
+	ErrClosed   = errors.New("the database is closed")
+	ErrForeign  = errors.New("the file is not a database of Cairn's")
+	ErrNewer    = errors.New("the database was made by a newer version of the program")
 )
 
 // Config says where the database is. Path is required.
 type Config struct {
-	Path string           // of the SQLite file; made if it does not exist
-	Log  *slog.Logger     // nil logs nothing
-	Now  func() time.Time // nil is time.Now
+	Path string       // of the SQLite file; made with mode 0600 where there is none
+	Log  *slog.Logger // nil means none
+
+	// Queue is how many updates may wait; one more is refused with ErrBusy. 0 means 1024.
+	Queue int
+	// Readers is how many views can run at the same time; 0 means one for each processor, at least 2.
+	Readers int
+	// Now is the clock that Tx.Now is read from; nil means time.Now.
+	Now func() time.Time
 }
 
-// readers is how many snapshots can be read at a time. Reads are short; more
-// would only contend for the processor.
-const readers = 8
-
-// DB is a database. It is safe for concurrent use.
+// DB is an open database. It is safe for concurrent use. The directory is to be
+// used by one process at a time; the caller sees to that.
 type DB struct {
-	now     func() time.Time
-	sql     *sql.DB
-	pool    chan *session // idle readers
-	updates chan *update
-	ended   chan struct{} // closed when the writer has ended
-	closing chan struct{} // closed by Close
+	log *slog.Logger
+	now func() time.Time
+
+	writer  *session      // used by the writer's goroutine alone
+	readers chan *session // those that are idle
+	ended   chan struct{} // closed once the writer's goroutine has ended
+
+	mu     sync.RWMutex // held for reading to put something in the queue, for writing to close it
+	queue  chan *request
+	closed bool
+
+	commits atomic.Int64 // transactions that were committed
 }
 
-// Open opens the database, makes it if it does not exist, and brings its schema up to date.
+// Open opens the database of c, makes it if there is none, and brings its schema up to date.
 func Open(ctx context.Context, c Config) (*DB, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Queue == 0 {
+		c.Queue = 1024
+	}
+	if c.Readers == 0 {
+		c.Readers = max(2, runtime.GOMAXPROCS(0))
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	// The file has its mode from the beginning; SQLite gives the journal's files the same.
-	file, err := os.OpenFile(c.Path, os.O_RDWR|os.O_CREATE, 0o600)
+	writer, err := openWriter(ctx, c.Path)
 	if err != nil {
-		return nil, fmt.Errorf("opening the database: %w", err)
+		return nil, fmt.Errorf("opening database %s: %w", c.Path, err)
 	}
-	if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("opening the database: %w", err)
-	}
-	pool, err := sql.Open("sqlite", dsn(c.Path))
-	if err != nil {
-		return nil, fmt.Errorf("opening the database: %w", err)
-	}
-	pool.SetMaxOpenConns(readers + 1)
-	pool.SetMaxIdleConns(readers + 1)
 	db := &DB{
-		now: c.Now, sql: pool, pool: make(chan *session, readers),
-		updates: make(chan *update, maxQueue), ended: make(chan struct{}), closing: make(chan struct{}),
+		log: c.Log, now: c.Now, writer: writer,
+		readers: make(chan *session, c.Readers), ended: make(chan struct{}), queue: make(chan *request, c.Queue),
 	}
-	if err := db.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening the database %s: %w", c.Path, err), pool.Close())
+	for range c.Readers {
+		reader, err := openReader(c.Path)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("opening database %s for reading: %w", c.Path, err), db.closeSessions())
+		}
+		db.readers <- reader
 	}
+	go db.write()
 	return db, nil
 }
 
-// dsn opens a file with every setting that durability and speed need.
-func dsn(path string) string {
-	pragmas := url.Values{"_pragma": {
-		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)",
-		"trusted_schema(OFF)", "cache_size(-16000)", "temp_store(MEMORY)",
-	}}
-	return (&url.URL{Scheme: "file", Opaque: path, RawQuery: pragmas.Encode()}).String()
-}
-
-// start migrates and opens the sessions.
-func (db *DB) start(ctx context.Context) error {
-	writer, err := db.session(ctx)
-	if err != nil {
-		return err
-	}
-	if err := migrate(ctx, writer.conn); err != nil {
-		return err
-	}
-	for range readers {
-		reader, err := db.session(ctx)
-		if err != nil {
-			return err
-		}
-		db.pool <- reader
-	}
-	go db.write(writer)
-	return nil
-}
-
-func (db *DB) session(ctx context.Context) (*session, error) {
-	conn, err := db.sql.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &session{conn: conn, prepared: make(map[string]*sql.Stmt)}, nil
-}
-
-// Close waits for updates under way and closes the database. Later calls fail.
+// Close finishes the updates that wait, waits for the views that run and closes
+// the database. Later calls of any method return ErrClosed.
 func (db *DB) Close() error {
-	select {
-	case <-db.closing:
-		return nil
-	default:
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return ErrClosed
 	}
-	close(db.closing)
+	db.closed = true
+	close(db.queue)
+	db.mu.Unlock()
 	<-db.ended
-	return db.sql.Close()
-}
-
-// View runs read on a snapshot of the database.
-func (db *DB) View(ctx context.Context, read func(*Tx) error) error {
-	var s *session
-	select {
-	case s = <-db.pool:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-db.closing:
-		return errClosed
+	for range cap(db.readers) - 1 {
+		// Views that run give theirs back.
+		defer func(s *session) { _ = s.close() }(<-db.readers)
 	}
-	defer func() { db.pool <- s }()
-	if err := s.run("BEGIN"); err != nil {
-		return err
-	}
-	err := read(&Tx{Now: db.clock(), session: s})
-	return errors.Join(err, s.run("ROLLBACK"))
-}
-
-// clock is the time of a transaction, as exact as the database keeps it.
-func (db *DB) clock() time.Time { return db.now().UTC().Truncate(time.Millisecond) }
-
-// session is one connection with its prepared statements. One goroutine uses it at a time.
-type session struct {
-	conn     *sql.Conn
-	prepared map[string]*sql.Stmt
-}
-
-// prepare parses a query once for the session's life. Statements never carry a
-// request's context: a cancelled one would undo what others did in the same transaction.
-func (s *session) prepare(query string) (*sql.Stmt, error) {
-	if stmt, ok := s.prepared[query]; ok {
-		return stmt, nil
-	}
-	stmt, err := s.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, fmt.Errorf("preparing %q: %w", query, err)
-	}
-	s.prepared[query] = stmt
-	return stmt, nil
-}
-
-func (s *session) run(query string) error {
-	stmt, err := s.prepare(query)
-	if err != nil {
-		return err
-	}
-	_, err = stmt.Exec()
-	return err
-}
-
-// Tx is a transaction. It is valid until the function that got it returns.
-type Tx struct {
-	Now     time.Time // the one time of the whole transaction
-	session *session
-}
-
-// exec runs a statement that changes rows, and returns how many.
-func (tx *Tx) exec(query string, args ...any) (int64, error) {
-	stmt, err := tx.session.prepare(query)
-	if err != nil {
-		return 0, err
-	}
-	result, err := stmt.Exec(args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-// insert runs a statement that adds a row; ErrExists if its key is taken.
-func (tx *Tx) insert(query string, args ...any) error {
-	_, err := tx.exec(query, args...)
-	if isConstraint(err) {
-		return ErrExists
-	}
-	return err
-}
-
-// swap runs a statement that changes one row if it is still as expected; ErrConflict if it is not.
-func (tx *Tx) swap(query string, args ...any) error {
-	n, err := tx.exec(query, args...)
-	if err == nil && n != 1 {
-		return ErrConflict
-	}
-	return err
-}
-
-// row finds one row; ErrNotFound if there is none.
-func (tx *Tx) row(scan func(scanner) error, query string, args ...any) error {
-	stmt, err := tx.session.prepare(query)
-	if err != nil {
-		return err
-	}
-	if err := scan(stmt.QueryRow(args...)); errors.Is(err, sql.ErrNoRows) {
-		return ErrNotFound
-	} else {
-		return err
-	}
-}
-
-// rows calls scan for each row found.
-func (tx *Tx) rows(scan func(scanner) error, query string, args ...any) error {
-	stmt, err := tx.session.prepare(query)
-	if err != nil {
-		return err
-	}
-	rows, err := stmt.Query(args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// scanner is a row that can be read.
-type scanner interface{ Scan(...any) error }
-
-// millis is how the database keeps a time; 0 is the zero time.
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
-func fromMillis(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
+	return db.closeSessions()
 }

@@ -2,163 +2,193 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
-
-	"modernc.org/sqlite"
+	"sync"
+	"time"
 )
 
-// One goroutine writes. It takes all updates that wait, runs each inside a
-// savepoint of one transaction, commits them together and then answers them all:
-// one sync of the disk for many requests, and no answer before it.
-
+// How much one commit is shared at most. The first caller waits for all that
+// comes after it, so both are small beside a wait for the disk under load.
 const (
-	maxQueue = 4096 // updates that may wait; beyond it, Update says ErrBusy
-	maxBatch = 256  // updates in one commit: a bound on how long a commit takes
+	maxMembers = 256
+	maxShare   = 10 * time.Millisecond
 )
 
-// update is a function that waits for its turn.
-type update struct {
-	ctx  context.Context
-	do   func(*Tx) error
-	done chan error
+// request is an update that waits for the writer, and then its outcome.
+type request struct {
+	ctx  context.Context // fn does not start once it has ended
+	fn   func(*Tx) error
+	done chan struct{} // closed when the outcome is there
+
+	running sync.Mutex // held while fn runs
+
+	// The outcome; the writer's until done is closed.
+	err   error
+	panic *panicked
 }
 
-// panicked is a panic of an update's function, on its way back to the caller.
+// panicked is a panic of an update's function.
 type panicked struct {
 	value any
 	stack []byte
 }
 
-func (p panicked) Error() string { return fmt.Sprintf("panic in an update: %v\n%s", p.value, p.stack) }
-
-// Update runs do in a transaction and returns after it is on the disk. do must be
-// quick, wait for nothing but the database, and hand out results only through
-// variables that it assigns, since it may run twice. Its error rolls it back, and
-// it alone. When ctx ends first, Update returns early; what do did then may or may not last.
-func (db *DB) Update(ctx context.Context, do func(*Tx) error) error {
-	u := &update{ctx: ctx, do: do, done: make(chan error, 1)}
-	select {
-	case <-db.closing:
-		return errClosed
-	default:
+// Update runs fn in a transaction and returns once what it did is on disk, or
+// its error. Others may share the commit; fn's error undoes only what fn did.
+//
+// fn runs in another goroutine, while the caller waits. It does no I/O, is
+// short, calls neither Update nor View, and may run twice, of which only the
+// last run counts: what it hands out counts after Update returned nil.
+//
+// If ctx ends before fn starts, fn does not run. If it ends later, Update returns
+// ctx.Err() without waiting for the disk: fn no longer runs, and whether what it
+// did will last is not known. A panic of fn goes on in the caller's goroutine. When too many updates
+// wait, Update fails at once with ErrBusy.
+func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	r := &request{ctx: ctx, fn: fn, done: make(chan struct{})}
+	if err := db.enqueue(r); err != nil {
+		return err
 	}
 	select {
-	case db.updates <- u:
+	case <-r.done:
+	case <-ctx.Done():
+		r.running.Lock() // fn has run or never will: what it writes to is the caller's again
+		defer r.running.Unlock()
+		return ctx.Err()
+	}
+	if r.panic != nil {
+		panic(fmt.Sprintf("%v\n\nin an update of the store:\n%s", r.panic.value, r.panic.stack))
+	}
+	return r.err
+}
+
+func (db *DB) enqueue(r *request) error {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	if db.closed {
+		return ErrClosed
+	}
+	select {
+	case db.queue <- r:
+		return nil
 	default:
 		return ErrBusy
 	}
-	select {
-	case err := <-u.done:
-		if p, ok := errors.AsType[panicked](err); ok {
-			panic(p)
-		}
+}
+
+// run runs fn on tx, unless the caller's context has ended. A panic becomes the outcome.
+func (r *request) run(tx *Tx) (err error) {
+	r.running.Lock()
+	defer r.running.Unlock()
+	if err := r.ctx.Err(); err != nil {
 		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-db.ended:
-		return errClosed
 	}
+	r.panic = nil
+	defer func() {
+		if value := recover(); value != nil {
+			r.panic = &panicked{value, debug.Stack()}
+			err = fmt.Errorf("panic: %v", value)
+		}
+		tx.failed = errTxEnded
+	}()
+	if err := r.fn(tx); err != nil {
+		return err
+	}
+	return tx.failed // whatever fn made of it
 }
 
-// write is the writer's goroutine.
-func (db *DB) write(s *session) {
+// write is the writer's goroutine: it takes updates from the queue until that is closed and empty.
+func (db *DB) write() {
 	defer close(db.ended)
-	for {
-		select {
-		case first := <-db.updates:
-			db.commit(s, db.gather(first))
-		case <-db.closing:
-			for { // those that were let in before Close
-				select {
-				case first := <-db.updates:
-					db.commit(s, db.gather(first))
-				default:
-					return
-				}
-			}
+	for r := range db.queue {
+		if len(db.queue) == 0 {
+			db.alone(r)
+		} else {
+			db.together(r)
 		}
 	}
 }
 
-// gather adds to first what waits, without waiting itself.
-func (db *DB) gather(first *update) []*update {
-	batch := []*update{first}
-	for len(batch) < maxBatch {
-		select {
-		case u := <-db.updates:
-			batch = append(batch, u)
-		default:
-			return batch
-		}
+// alone runs r in a transaction of its own.
+func (db *DB) alone(r *request) {
+	defer close(r.done)
+	if _, r.err = db.writer.exec("BEGIN IMMEDIATE"); r.err != nil {
+		r.err = fmt.Errorf("beginning a transaction: %w", r.err)
+		return
 	}
-	return batch
+	if r.err = r.run(db.begin(db.writer)); r.err == nil {
+		r.err = db.commit()
+	}
+	if r.err != nil {
+		db.rollback()
+	}
 }
 
-// commit runs a batch in one transaction and answers its members. If the
-// transaction dies, they run again one by one, so that one's fault is not another's.
-func (db *DB) commit(s *session, batch []*update) {
-	errs, err := db.try(s, batch)
-	if err != nil && len(batch) > 1 {
-		for _, u := range batch {
-			db.commit(s, []*update{u})
+// together runs first and what waits behind it in one transaction. If that comes
+// to an end other than a commit, every member runs again alone: nobody is
+// answered for what somebody else broke.
+func (db *DB) together(first *request) {
+	members := append(make([]*request, 0, min(len(db.queue)+1, maxMembers)), first)
+	if _, err := db.writer.exec("BEGIN IMMEDIATE"); err != nil {
+		first.err = fmt.Errorf("beginning a transaction: %w", err)
+		close(first.done)
+		return
+	}
+	lives := db.member(first)
+	for begun := time.Now(); lives && len(members) < maxMembers && time.Since(begun) < maxShare; {
+		next, ok := db.waiting()
+		if !ok {
+			break
+		}
+		members = append(members, next)
+		lives = db.member(next)
+	}
+	if lives && db.commit() == nil {
+		for _, r := range members {
+			close(r.done)
 		}
 		return
 	}
-	for i, u := range batch {
-		u.done <- errors.Join(errs[i], err)
+	db.rollback()
+	for _, r := range members {
+		db.alone(r)
 	}
 }
 
-// try runs a batch in one transaction. The error is the transaction's own: nothing of the batch lasts.
-func (db *DB) try(s *session, batch []*update) (errs []error, err error) {
-	errs = make([]error, len(batch))
-	if err := s.run("BEGIN IMMEDIATE"); err != nil {
-		return errs, fmt.Errorf("beginning a transaction: %w", err)
+// waiting takes an update from the queue if there is one.
+func (db *DB) waiting() (*request, bool) {
+	select {
+	case r, ok := <-db.queue:
+		return r, ok
+	default:
+		return nil, false
 	}
-	defer func() {
-		if err != nil {
-			_ = s.run("ROLLBACK") // fails where the engine has done so already
-		}
-	}()
-	tx := &Tx{Now: db.clock(), session: s}
-	for i, u := range batch {
-		if errs[i] = u.ctx.Err(); errs[i] != nil {
-			continue // nobody waits for it, and it has not started
-		}
-		if err := s.run("SAVEPOINT member"); err != nil {
-			return errs, fmt.Errorf("beginning a savepoint: %w", err)
-		}
-		if errs[i] = call(u.do, tx); errs[i] != nil {
-			// Fails when the engine has ended the whole transaction, as it does when the disk is full.
-			if err := s.run("ROLLBACK TO member"); err != nil {
-				return errs, fmt.Errorf("the transaction ended: %w", errors.Join(errs[i], err))
-			}
-		}
-		if err := s.run("RELEASE member"); err != nil {
-			return errs, fmt.Errorf("ending a savepoint: %w", err)
-		}
-	}
-	if err := s.run("COMMIT"); err != nil {
-		return errs, fmt.Errorf("committing: %w", err)
-	}
-	return errs, nil
 }
 
-// call runs an update's function; a panic becomes its error.
-func call(do func(*Tx) error, tx *Tx) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = panicked{value, debug.Stack()}
+// member runs r inside the open transaction, and undoes it alone if it fails. It
+// reports whether the transaction still lives: SQLite ends it by itself after
+// some errors (a full disk, say), and then the savepoint is gone as well.
+func (db *DB) member(r *request) (lives bool) {
+	if _, err := db.writer.exec("SAVEPOINT member"); err != nil {
+		return false
+	}
+	if r.err = r.run(db.begin(db.writer)); r.err != nil {
+		if _, err := db.writer.exec("ROLLBACK TO member"); err != nil {
+			return false
 		}
-	}()
-	return do(tx)
+	}
+	_, err := db.writer.exec("RELEASE member")
+	return err == nil
 }
 
-// isConstraint reports whether the engine refused a row because its key is taken.
-func isConstraint(err error) bool {
-	engine, ok := errors.AsType[*sqlite.Error](err)
-	const constraint = 19 // SQLITE_CONSTRAINT; the low octet of its extended codes
-	return ok && engine.Code()&0xff == constraint
+func (db *DB) commit() error {
+	if _, err := db.writer.exec("COMMIT"); err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	db.commits.Add(1)
+	return nil
 }
+
+// rollback ends the transaction, if SQLite has not done so itself.
+func (db *DB) rollback() { _, _ = db.writer.exec("ROLLBACK") }
