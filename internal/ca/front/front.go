@@ -93,8 +93,9 @@ func New(c Config) (*Front, error) {
 // What a request without a signature gets is in get alone: the other handlers take
 // values that only authentication makes.
 type resource struct {
-	path      string // segments; "*" stands for an identifier
-	query     bool   // whether its URLs have a query
+	path      string   // "*" stands for an identifier
+	segments  []string // of path
+	query     bool     // whether its URLs have a query
 	get       func(*http.Request, base) reply
 	byAccount func(context.Context, accountRequest) (reply, error) // signed by an account ("kid")
 	byKey     func(context.Context, keyRequest) (reply, error)     // signed by a key ("jwk"; RFC 8555 §6.2)
@@ -102,7 +103,7 @@ type resource struct {
 
 // routes lists everything there is. RFC 8555 §6.3: only the directory and newNonce answer GET.
 func (f *Front) routes() []resource {
-	return []resource{
+	list := []resource{
 		{path: "directory", get: f.directory, byAccount: f.directoryByPost},
 		{path: "new-nonce", get: f.newNonce, byAccount: f.newNonceByPost},
 		{path: "new-account", byKey: f.newAccount},
@@ -117,6 +118,10 @@ func (f *Front) routes() []resource {
 		{path: "certificate/*", byAccount: f.certificate},
 		{path: "revoke-cert", byAccount: f.revokeByAccount, byKey: f.revokeByKey},
 	}
+	for i := range list {
+		list[i].segments = strings.Split(list[i].path, "/")
+	}
+	return list
 }
 
 // find returns the resource that a URL is of, and the identifiers in its path.
@@ -129,7 +134,7 @@ func (f *Front) find(u *url.URL) (*resource, []string) {
 	segments := strings.Split(path, "/")
 	for i := range f.resources {
 		r := &f.resources[i]
-		if ids, ok := match(strings.Split(r.path, "/"), segments); ok && (r.query || u.RawQuery == "" || r.get != nil) {
+		if ids, ok := match(r.segments, segments); ok && (r.query || u.RawQuery == "" || r.get != nil) {
 			return r, ids
 		}
 	}

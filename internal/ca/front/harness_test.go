@@ -44,7 +44,7 @@ type authority struct {
 	worker *worker
 	server *httptest.Server
 	url    string // https://127.0.0.1:port
-	log    *bytes.Buffer
+	log    *lockedBuffer
 }
 
 func policy(t testing.TB) rules.Policy {
@@ -58,7 +58,7 @@ func policy(t testing.TB) rules.Policy {
 // newAuthority starts an authority; edit, if not nil, changes its configuration first.
 func newAuthority(t testing.TB, edit func(*front.Config)) *authority {
 	t.Helper()
-	a := &authority{t: t, file: filepath.Join(t.TempDir(), "ca.db"), log: new(bytes.Buffer)}
+	a := &authority{t: t, file: filepath.Join(t.TempDir(), "ca.db"), log: new(lockedBuffer)}
 	var err error
 	a.db, err = store.Open(context.Background(), store.Config{Path: a.file, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -69,7 +69,7 @@ func newAuthority(t testing.TB, edit func(*front.Config)) *authority {
 		DB: a.db, Worker: a.worker, Policy: policy(t), URL: "https://ca.internal:8443",
 		OwnHost: func(host string) bool { return host == "127.0.0.1" || host == "ca.test" || host == "::1" },
 		Chain:   func(string) [][]byte { return [][]byte{a.worker.issuer.Raw} },
-		Log:     slog.New(slog.NewTextHandler(&lockedWriter{w: a.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:     slog.New(slog.NewTextHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		// Long, so that no test depends on how fast the machine is.
 		ChallengeWait: time.Minute, FinalizeWait: time.Minute,
 	}
@@ -93,15 +93,23 @@ func newAuthority(t testing.TB, edit func(*front.Config)) *authority {
 	return a
 }
 
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
+// lockedBuffer takes what several goroutines log.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
 }
 
-func (l *lockedWriter) Write(p []byte) (int, error) {
+func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(p)
+	return l.text.Write(p)
+}
+
+// logged is all that the front has logged.
+func (a *authority) logged() string {
+	a.log.mu.Lock()
+	defer a.log.mu.Unlock()
+	return a.log.text.String()
 }
 
 func (a *authority) update(fn func(*store.Tx) error) {

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"math/big"
 	"net/http"
 	"testing"
 	"time"
@@ -170,7 +171,7 @@ func TestR06Reasons(t *testing.T) {
 func TestR08CertificatesThatAreNotOurs(t *testing.T) {
 	c := newAuthority(t, nil).register()
 	key := newKey(t)
-	der, orderURL := c.issue(key, "a.test")
+	der, _ := c.issue(key, "a.test")
 	changed := append([]byte(nil), der...)
 	changed[len(changed)-1] ^= 1
 	foreign, _ := newAuthority(t, nil).register().issue(key, "a.test")
@@ -195,12 +196,34 @@ func TestR08CertificatesThatAreNotOurs(t *testing.T) {
 	if c.dump() != before {
 		t.Error("the database changed")
 	}
-	// Reserved only: a signature may exist, but none that we recorded.
-	c.update(func(tx *store.Tx) error {
-		return tx.InsertCertificate(rules.Certificate{
-			Serial: "7f", Issuer: "issuer", Order: "none", State: rules.Reserved, Digest: make([]byte, 32),
-			NotBefore: tx.Now, NotAfter: tx.Now.Add(time.Hour), Created: tx.Now,
-		})
-	})
-	_ = orderURL
+}
+
+func TestR08CertificatesThatWereNotRecorded(t *testing.T) {
+	c := newAuthority(t, nil).register()
+	der, _ := c.issue(newKey(t), "a.test")
+	issued := c.record(der)
+	for _, state := range []rules.State{rules.Reserved, rules.Abandoned} {
+		// A signature over the serial may exist, but none that was handed out.
+		unfinished := issued
+		unfinished.State, unfinished.DER, unfinished.Order = state, nil, string(state)
+		template := &x509.Certificate{SerialNumber: big.NewInt(int64(len(state))), NotAfter: issued.NotAfter}
+		unfinished.Serial = fmt.Sprintf("%02x", len(state))
+		signature, err := x509.CreateCertificate(rand.Reader, template, c.worker.issuer, c.key.Public(), c.worker.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.update(func(tx *store.Tx) error { return tx.InsertCertificate(unfinished) })
+		c.post("/revoke-cert", revocation(signature, "")).wantProblem(http.StatusNotFound, acme.TypeMalformed)
+	}
+	// What has expired is on no CRL any more.
+	later := issued
+	later.Order, later.NotAfter = "later", time.Now().Add(-time.Minute)
+	template := &x509.Certificate{SerialNumber: big.NewInt(77), NotAfter: later.NotAfter}
+	var err error
+	if later.DER, err = x509.CreateCertificate(rand.Reader, template, c.worker.issuer, newKey(t).Public(), c.worker.key); err != nil {
+		t.Fatal(err)
+	}
+	later.Serial = "4d"
+	c.update(func(tx *store.Tx) error { return tx.InsertCertificate(later) })
+	c.post("/revoke-cert", revocation(later.DER, "")).wantProblem(http.StatusBadRequest, acme.TypeMalformed)
 }
