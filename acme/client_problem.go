@@ -14,10 +14,12 @@ import (
 	"unicode"
 )
 
+// typeBlank says that the HTTP status says it all (RFC 7807 §4.2).
+const typeBlank ProblemType = "about:blank"
+
 const (
-	typeBlank      ProblemType = "about:blank" // RFC 7807 §4.2: the HTTP status says it all
-	maxDetail                  = 4096          // characters of a detail that are kept
-	maxSubproblems             = 200           // more than an order has names
+	maxDetail      = 4096 // characters of a detail that are kept
+	maxSubproblems = 200  // more than an order has names
 )
 
 // problem makes the *Problem that an answer of 4xx or 5xx stands for. Answers

@@ -124,7 +124,7 @@ func (a *app) register(ctx context.Context) error {
 		return err
 	}
 	if len(all) > 0 {
-		return errors.New("There is an existing account; registration of a duplicate account with this command is currently unsupported.")
+		return phrase("There is an existing account; registration of a duplicate account with this command is currently unsupported.")
 	}
 	_, err = a.connect(ctx, &s, true)
 	return err

@@ -30,6 +30,11 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
+// phrase is an error in certbot's spelling, because scripts look for it.
+type phrase string
+
+func (p phrase) Error() string { return string(p) }
+
 // hinted is an error with what to do about it.
 type hinted struct {
 	error

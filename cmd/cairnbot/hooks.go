@@ -52,7 +52,7 @@ func (h *hooks) check(p *lineage.Params) error {
 			}
 		}
 		if err != nil {
-			return withHint(fmt.Errorf("Unable to find %s command %s in the PATH.", name, program),
+			return withHint(phrase(fmt.Sprintf("Unable to find %s command %s in the PATH.", name, program)),
 				"give its whole path, or --disable-hook-validation if it will be there later")
 		}
 	}

@@ -23,7 +23,7 @@ var reasons = map[string]int{
 // revoke has the CA revoke a certificate, and then deletes its files unless they are to be kept.
 func (a *app) revoke(ctx context.Context) error {
 	if (a.certPath == "") == (a.certName == "") {
-		return errors.New("Error! Exactly one of --cert-path or --cert-name must be specified!")
+		return phrase("Error! Exactly one of --cert-path or --cert-name must be specified!")
 	}
 	var reason *int
 	if a.reason != "" {
