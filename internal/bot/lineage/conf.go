@@ -263,7 +263,9 @@ func (c *Conf) SetParams(p Params) error {
 
 func (c *Conf) setWebrootMap(section *Section, roots []Webroot) error {
 	if len(roots) == 0 {
-		section.Remove(webrootSection)
+		if sub := section.Section(webrootSection); sub != nil && len(sub.Keys()) > 0 {
+			section.Remove(webrootSection)
+		}
 		return nil
 	}
 	sub, err := section.Add(webrootSection)
