@@ -172,7 +172,10 @@ func (a *app) issue(ctx context.Context, s *settings, plan renew.Plan, target *l
 	if err != nil {
 		return nil, err
 	}
-	return placed, obtainer.Done(plan.Lineage)
+	if err := obtainer.Done(plan.Lineage); err != nil {
+		a.log.Warn("a finished job stays behind", "name", placed.Name, "error", err)
+	}
+	return placed, nil
 }
 
 // values lists names as plain text.

@@ -65,6 +65,9 @@ func run(ctx context.Context, argv []string, p process) int {
 	if a.log != nil {
 		a.log.Debug("failed", "error", err)
 	}
+	if a.quiet {
+		a.logFile = "" // -q wants no advice
+	}
 	return report(p.err, err, a.logFile)
 }
 

@@ -54,12 +54,15 @@ func (t trust) client(log *slog.Logger) (*http.Client, error) {
 	return &http.Client{Transport: &recorder{next: transport, log: log}, Timeout: requestTimeout}, nil
 }
 
-// readBundle reads the certificates of a file, or of the files of a directory.
+// readBundle reads the certificates of a file, or of the files in a directory.
 func readBundle(path string) (*x509.CertPool, error) {
 	files := []string{path}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		if files, err = filepath.Glob(filepath.Join(path, "*")); err != nil {
-			return nil, err
+	if entries, err := os.ReadDir(path); err == nil {
+		files = nil
+		for _, entry := range entries {
+			if !entry.IsDir() {
+				files = append(files, filepath.Join(path, entry.Name()))
+			}
 		}
 	}
 	pool, found := x509.NewCertPool(), false

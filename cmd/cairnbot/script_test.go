@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 //	takeport NAME       the same, and listens on it
 //	serve DIR PORT      serves the files of DIR over HTTP
 //	hang PORT           accepts connections and says nothing
+//	unhang PORT         ends that
 //	mode MODE FILE...   checks permissions, such as 0600
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -43,10 +44,11 @@ func TestScripts(t *testing.T) {
 			for _, name := range []string{"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPS_PROXY", "https_proxy"} {
 				e.Setenv(name, "")
 			}
+			e.Values[hanging{}] = make(map[string]func())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"pebble": startPebble, "freeport": freePort, "takeport": takePort, "serve": serve, "hang": hang, "mode": mode,
+			"pebble": startPebble, "freeport": freePort, "takeport": takePort, "serve": serve, "hang": hang, "unhang": unhang, "mode": mode,
 		},
 	})
 }
@@ -92,14 +94,30 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 
 func hang(ts *testscript.TestScript, _ bool, args []string) {
 	listener := listen(ts, "127.0.0.1:"+args[0], "")
-	ts.Defer(func() { _ = listener.Close() })
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		for {
-			if _, err := listener.Accept(); err != nil {
+			conn, err := listener.Accept()
+			if err != nil {
 				return
 			}
+			defer conn.Close()
 		}
 	}()
+	stop := func() {
+		_ = listener.Close()
+		<-ended
+	}
+	ts.Value(hanging{}).(map[string]func())[args[0]] = stop
+	ts.Defer(stop)
+}
+
+// hanging is the key of what ends each hang, by port.
+type hanging struct{}
+
+func unhang(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Value(hanging{}).(map[string]func())[args[0]]()
 }
 
 func mode(ts *testscript.TestScript, neg bool, args []string) {
