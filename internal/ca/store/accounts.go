@@ -66,8 +66,9 @@ func (tx *Tx) UpdateAccount(before, after rules.Account) error {
 			return fmt.Errorf("old key of account %s: %w", before.ID, err)
 		}
 	}
-	if err := tx.swap(`UPDATE accounts SET key = $3, status = $4, contact = $5, terms = $6 WHERE id = $1 AND status = $2`,
-		before.ID, string(before.Status), compact(after.Key), string(after.Status), compactList(after.Contact), after.TermsAgreed); err != nil {
+	if err := tx.swap(`UPDATE accounts SET key = $1, status = $2, contact = $3, terms = $4 WHERE id = $5 AND key = $6 AND status = $7`,
+		compact(after.Key), string(after.Status), compactList(after.Contact), after.TermsAgreed,
+		before.ID, compact(before.Key), string(before.Status)); err != nil {
 		return fmt.Errorf("account %s: %w", before.ID, err)
 	}
 	return nil

@@ -52,13 +52,14 @@ func (tx *Tx) Authzs(ids []string) ([]rules.Authz, error) {
 	return authzs, nil
 }
 
-// UpdateAuthz saves what can change of an authorization that was before.
-// ErrConflict: its lease is no longer that of before.
+// UpdateAuthz saves what can change of an authorization that was before. ErrConflict: its
+// status has changed since, or somebody has taken up, put off or ended the work on it.
 func (tx *Tx) UpdateAuthz(before, after rules.Authz) error {
-	if err := tx.swap(`UPDATE authzs SET status = $3, expires = $4, challenges = $5, due = $6, lease_until = $7, lease_by = $8
-		WHERE id = $1 AND lease_until = $2`,
-		before.ID, millis(before.Lease.Until), string(after.Status), millis(after.Expires), compactList(after.Challenges),
-		millis(after.Lease.Due), millis(after.Lease.Until), after.Lease.By); err != nil {
+	if err := tx.swap(`UPDATE authzs SET status = $1, expires = $2, challenges = $3, due = $4, lease_until = $5, lease_by = $6
+		WHERE id = $7 AND status = $8 AND due = $9 AND lease_until = $10 AND lease_by = $11`,
+		string(after.Status), millis(after.Expires), compactList(after.Challenges),
+		millis(after.Lease.Due), millis(after.Lease.Until), after.Lease.By,
+		before.ID, string(before.Status), millis(before.Lease.Due), millis(before.Lease.Until), before.Lease.By); err != nil {
 		return fmt.Errorf("authorization %s: %w", before.ID, err)
 	}
 	return nil

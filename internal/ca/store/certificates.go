@@ -59,12 +59,12 @@ func (tx *Tx) CertificateOf(order string) (rules.Certificate, error) {
 }
 
 // UpdateCertificate saves the state, the DER and the revocation of a certificate
-// that was before. ErrConflict: it is in another state, or revoked at another time, than before.
+// that was before. ErrConflict: its state or its revocation has changed since.
 func (tx *Tx) UpdateCertificate(before, after rules.Certificate) error {
-	if err := tx.swap(`UPDATE certificates SET state = $4, der = $5, revoked = $6, reason = $7
-		WHERE serial = $1 AND state = $2 AND revoked = $3`,
-		before.Serial, string(before.State), millis(before.Revoked),
-		string(after.State), after.DER, millis(after.Revoked), int64(after.Reason)); err != nil {
+	if err := tx.swap(`UPDATE certificates SET state = $1, der = $2, revoked = $3, reason = $4
+		WHERE serial = $5 AND state = $6 AND revoked = $7 AND reason = $8`,
+		string(after.State), after.DER, millis(after.Revoked), int64(after.Reason),
+		before.Serial, string(before.State), millis(before.Revoked), int64(before.Reason)); err != nil {
 		return fmt.Errorf("certificate %s: %w", before.Serial, err)
 	}
 	if after.State == rules.Abandoned && before.State != rules.Abandoned {
@@ -116,7 +116,7 @@ func (tx *Tx) Revoked(issuer string, now time.Time) ([]rules.Certificate, error)
 		revoked = append(revoked, c)
 		return nil
 	}, `SELECT serial, state, not_after, revoked, reason FROM certificates
-		WHERE issuer = $1 AND revoked > 0 AND not_after >= $2 ORDER BY not_after, serial`, issuer, since)
+		WHERE issuer = $1 AND revoked > 0 AND not_after >= $2 ORDER BY not_after`, issuer, since)
 	if err != nil {
 		return nil, fmt.Errorf("revoked certificates of issuer %s: %w", issuer, err)
 	}

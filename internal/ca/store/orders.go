@@ -59,12 +59,13 @@ func (tx *Tx) Order(id string) (o rules.Order, err error) {
 }
 
 // UpdateOrder saves what has come to an order since it was before: its facts and
-// its lease. ErrConflict: the lease is no longer that of before.
+// its lease. ErrConflict: somebody has taken up, put off or ended the work on it since.
 func (tx *Tx) UpdateOrder(before, after rules.Order) error {
-	if err := tx.swap(`UPDATE orders SET csr = $3, csr_digest = $4, serial = $5, error = $6, due = $7, lease_until = $8, lease_by = $9
-		WHERE id = $1 AND lease_until = $2`,
-		before.ID, millis(before.Lease.Until), after.CSR, after.CSRDigest, after.Serial, problemText(after.Error),
-		millis(after.Lease.Due), millis(after.Lease.Until), after.Lease.By); err != nil {
+	if err := tx.swap(`UPDATE orders SET csr = $1, csr_digest = $2, serial = $3, error = $4, due = $5, lease_until = $6, lease_by = $7
+		WHERE id = $8 AND due = $9 AND lease_until = $10 AND lease_by = $11`,
+		after.CSR, after.CSRDigest, after.Serial, problemText(after.Error),
+		millis(after.Lease.Due), millis(after.Lease.Until), after.Lease.By,
+		before.ID, millis(before.Lease.Due), millis(before.Lease.Until), before.Lease.By); err != nil {
 		return fmt.Errorf("order %s: %w", before.ID, err)
 	}
 	return nil

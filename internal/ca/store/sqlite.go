@@ -122,22 +122,6 @@ func openSQLite(path, mode string) (*session, error) {
 	return s, nil
 }
 
-// closeSessions closes the idle readers and then the writer, which moves the log into the file.
-func (db *DB) closeSessions() error {
-	for {
-		select {
-		case s := <-db.readers:
-			_ = s.close() // a reader has nothing to lose
-			continue
-		default:
-		}
-		if err := db.writer.close(); err != nil {
-			return fmt.Errorf("closing the database: %w", err)
-		}
-		return nil
-	}
-}
-
 // session is one connection with its prepared statements. It is not safe for concurrent use.
 type session struct {
 	conn       driver.Conn

@@ -85,7 +85,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	for range c.Readers {
 		reader, err := openReader(c.Path)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("opening database %s for reading: %w", c.Path, err), db.closeSessions())
+			return nil, errors.Join(fmt.Errorf("opening database %s for reading: %w", c.Path, err), db.closeSessions(len(db.readers)))
 		}
 		db.readers <- reader
 	}
@@ -94,20 +94,28 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 }
 
 // Close finishes the updates that wait, waits for the views that run and closes
-// the database. Later calls of any method return ErrClosed.
+// the database. Later calls of View and Update return ErrClosed.
 func (db *DB) Close() error {
 	db.mu.Lock()
 	if db.closed {
 		db.mu.Unlock()
-		return ErrClosed
+		return nil
 	}
 	db.closed = true
 	close(db.queue)
 	db.mu.Unlock()
 	<-db.ended
-	for range cap(db.readers) - 1 {
-		// Views that run give theirs back.
-		defer func(s *session) { _ = s.close() }(<-db.readers)
+	return db.closeSessions(cap(db.readers))
+}
+
+// closeSessions closes readers as they become idle, and then the writer, which
+// moves the log into the file.
+func (db *DB) closeSessions(readers int) error {
+	for range readers {
+		_ = (<-db.readers).close() // a reader has nothing to lose
 	}
-	return db.closeSessions()
+	if err := db.writer.close(); err != nil {
+		return fmt.Errorf("closing the database: %w", err)
+	}
+	return nil
 }

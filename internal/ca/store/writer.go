@@ -56,6 +56,12 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 		r.running.Lock() // fn has run or never will: what it writes to is the caller's again
 		defer r.running.Unlock()
 		return ctx.Err()
+	case <-db.ended:
+		select {
+		case <-r.done:
+		default: // a function of somebody's ended the writer by runtime.Goexit
+			return ErrClosed
+		}
 	}
 	if r.panic != nil {
 		panic(fmt.Sprintf("%v\n\nin an update of the store:\n%s", r.panic.value, r.panic.stack))
@@ -88,7 +94,7 @@ func (r *request) run(tx *Tx) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			r.panic = &panicked{value, debug.Stack()}
-			err = fmt.Errorf("panic: %v", value)
+			err = fmt.Errorf("panic: %v", value) // reaches nobody: the caller panics
 		}
 		tx.failed = errTxEnded
 	}()
