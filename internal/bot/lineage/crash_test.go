@@ -364,3 +364,40 @@ func relinkTo(t *testing.T, link, target string) {
 		t.Fatal(err)
 	}
 }
+
+// A crash of the machine also loses what was not synced. Killing a process does
+// not show that, but the order of the calls does.
+func TestDeploySyncsInOrder(t *testing.T) {
+	s := newScene(t, newAuthority(t), true)
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Fatal("strace is missing: install the Debian package strace")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := filepath.Join(s.top, "calls")
+	if out, err := exec.Command(strace, "-f", "-y", "-s", "4096", "-o", log, "-e", "trace=linkat,renameat2,fsync", self, "child", "renew", s.top).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	calls, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for line := range strings.Lines(string(calls)) {
+		for pattern, step := range map[string]string{
+			"fsync(* archive/a.example/.cairnbot-tmp-": "file", "linkat(* archive/a.example/.cairnbot-tmp-": "name", "fsync(* archive/a.example>": "archive",
+			"fsync(* live/.cairnbot-live-a.example>": "sibling", "renameat2(* RENAME_EXCHANGE": "exchange", "fsync(* live>": "live",
+		} {
+			call, what, _ := strings.Cut(pattern, "* ")
+			if strings.Contains(line, call) && strings.Contains(line, what) && (len(order) == 0 || order[len(order)-1] != step) {
+				order = append(order, step)
+			}
+		}
+	}
+	if want := []string{"file", "name", "archive", "sibling", "exchange", "live"}; !slices.Equal(order, want) {
+		t.Errorf("the order is %v, want %v", order, want)
+	}
+}

@@ -117,14 +117,14 @@ func (l *Lineage) lay(archive, live string, m Material) error {
 		return err
 	}
 	// The archive first: it has the mark by which both can be found again.
-	if err := place(newArchive, archive); err != nil {
+	if err := moveIn(newArchive, archive); err != nil {
 		return err
 	}
-	return place(newLive, live)
+	return moveIn(newLive, live)
 }
 
-// place gives a directory its name, in place of an empty one.
-func place(from, to string) error {
+// moveIn gives a directory its name, in place of an empty one.
+func moveIn(from, to string) error {
 	if err := removeFile(to); err != nil {
 		return err
 	}

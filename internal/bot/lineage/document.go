@@ -161,19 +161,23 @@ func (s *Section) Get(key string) (Value, bool) {
 	}
 	value.items = slices.Clone(value.items)
 	for i, item := range value.items {
-		if full, ok := s.interpolate(item, maxInterpolation); ok {
+		budget := maxReferences
+		if full, ok := s.interpolate(item, maxInterpolation, &budget); ok {
 			value.items[i] = full
 		}
 	}
 	return value, true
 }
 
-// maxInterpolation bounds how deep references may refer to others: a value that
-// needs more is a loop.
-const maxInterpolation = 10
+// Bounds for references: how deep they may refer to others (what goes deeper is
+// a loop), and how many there may be for one value.
+const (
+	maxInterpolation = 10
+	maxReferences    = 1000
+)
 
 // interpolate replaces the references in text, and gives up where one leads nowhere.
-func (s *Section) interpolate(text string, depth int) (string, bool) {
+func (s *Section) interpolate(text string, depth int, budget *int) (string, bool) {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(text, "%(")
@@ -190,10 +194,11 @@ func (s *Section) interpolate(text string, depth int) (string, bool) {
 			continue
 		}
 		value, where := s.lookUp(name)
-		if where == nil || depth == 0 || b.Len() > maxFile {
+		*budget--
+		if where == nil || depth == 0 || *budget < 0 || b.Len() > maxFile {
 			return "", false
 		}
-		full, ok := where.interpolate(value, depth-1)
+		full, ok := where.interpolate(value, depth-1, budget)
 		if !ok {
 			return "", false
 		}

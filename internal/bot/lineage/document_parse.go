@@ -30,7 +30,7 @@ func ParseDocument(text []byte) (*Document, error) {
 		d.newline = "\r\n"
 	}
 	d.root = &Section{document: d}
-	p := parser{lines: strings.SplitAfter(rest, "\n"), section: d.root}
+	p := parser{lines: strings.SplitAfter(rest, "\n"), section: d.root, taken: make(map[place]bool)}
 	for p.next < len(p.lines) {
 		number := p.next + 1
 		if err := p.step(); err != nil {
@@ -44,6 +44,21 @@ type parser struct {
 	lines   []string
 	next    int
 	section *Section // where what comes next belongs
+	taken   map[place]bool
+}
+
+// place is where a key or a section is, of which there can be only one.
+type place struct {
+	section *Section
+	name    string
+}
+
+// take reports whether the place was free.
+func (p *parser) take(section *Section, name string) bool {
+	at := place{section, name}
+	free := !p.taken[at]
+	p.taken[at] = true
+	return free
 }
 
 // step takes in the next line, or several that make one value.
@@ -68,7 +83,7 @@ func (p *parser) step() error {
 	if err != nil {
 		return err
 	}
-	if p.section.find(l.key) != nil || p.section.Section(l.key) != nil {
+	if !p.take(p.section, l.key) {
 		return fmt.Errorf("%s occurs twice", l.key)
 	}
 	p.section.body = append(p.section.body, l)
@@ -84,7 +99,7 @@ func (p *parser) open(name string, depth int, text string) error {
 	for parent.depth >= depth {
 		parent = parent.parent
 	}
-	if parent.Section(name) != nil || parent.find(name) != nil {
+	if !p.take(parent, name) {
 		return fmt.Errorf("section %s occurs twice", name)
 	}
 	p.section = &Section{document: parent.document, parent: parent, depth: depth, name: name, header: &line{text: text}}
@@ -180,11 +195,20 @@ func unquote(s string) string {
 	return s
 }
 
+// Bounds for headers: certbot's have two brackets and a short name.
+const (
+	maxHeader   = 4 << 10
+	maxBrackets = 16
+)
+
 // parseHeader reads [name] or [[name]], which a comment may follow.
 func parseHeader(s string) (name string, closing, opening int, ok bool) {
 	s = strings.TrimLeftFunc(s, isSpace)
 	var after []string // what follows the first bracket, the second, …
-	for rest := s; strings.HasPrefix(rest, "["); {
+	if len(s) > maxHeader {
+		return "", 0, 0, false
+	}
+	for rest := s; strings.HasPrefix(rest, "[") && len(after) < maxBrackets; {
 		rest = strings.TrimLeftFunc(rest[1:], isSpace)
 		after = append(after, rest)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -234,6 +235,36 @@ func TestDocumentInterpolates(t *testing.T) {
 	}
 	if got, _ := s.Section("t").Get("e"); !reflect.DeepEqual(got.Items(), []string{"/srv/x:80!", "/srv"}) {
 		t.Errorf("e = %q", got.Items())
+	}
+}
+
+// Files that a careless reader would take years for, or all memory.
+func TestDocumentIsBounded(t *testing.T) {
+	const many = 1 << 16
+	for name, text := range map[string]string{
+		"quotes":       "k = " + strings.Repeat(`"`, many),
+		"short quotes": "k = " + strings.Repeat(`",`, 8000) + "'",
+		"both quotes":  "k = " + strings.Repeat(`"',' ,`, 2600) + "'",
+		"commas":       "k = " + strings.Repeat(`a,`, 8000) + ",",
+		"brackets":     strings.Repeat("[", many) + strings.Repeat("]", many) + "x",
+		"few brackets": strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + "x",
+		"equals":       `"` + strings.Repeat("=", many),
+		"large":        strings.Repeat("#", 1<<20+1),
+	} {
+		if _, err := lineage.ParseDocument([]byte(text)); err == nil {
+			t.Errorf("%s: read", name)
+		}
+	}
+	var laughs strings.Builder
+	for i := range 9 {
+		laughs.WriteString("k" + strconv.Itoa(i) + " = " + strings.Repeat("%(k"+strconv.Itoa(i+1)+")s", 1000) + "\n")
+	}
+	d, err := lineage.ParseDocument([]byte(laughs.String() + "k9 = ''\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value, _ := d.Root().Get("k0"); !strings.HasPrefix(value.String(), "%(k1)s") {
+		t.Errorf("k0 = %.100q", value)
 	}
 }
 

@@ -3,14 +3,25 @@ package lineage
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 )
 
 var errValue = errors.New("the value is badly quoted, or is a list with an empty item")
 
+// Bounds for one value on one line. Those that people write have a hundredth of
+// the length, and lead to no more than a few tries.
+const (
+	maxValue = 16 << 10
+	maxTries = 1 << 20
+)
+
 // parseValue reads what stands after the equals sign: a string, a list, with or
 // without a comment. The comment comes with the spaces before it.
 func parseValue(s string) (value Value, comment string, err error) {
+	if len(s) > maxValue {
+		return Value{}, "", fmt.Errorf("the value has more than %d bytes", maxValue)
+	}
 	v := valueReader{text: s, dead: make(map[int]bool)}
 	if !v.read(0) {
 		if rest, found := strings.CutPrefix(s, ","); found && onlyComment(rest) {
@@ -38,6 +49,7 @@ func parseValue(s string) (value Value, comment string, err error) {
 type valueReader struct {
 	text      string
 	dead      map[int]bool
+	tries     int
 	last, end int
 }
 
@@ -46,7 +58,10 @@ func (v *valueReader) read(at int) bool {
 	if v.dead[at] {
 		return false
 	}
-	for _, end := range v.ends(at) {
+	for end := range v.ends(at) {
+		if v.tries++; v.tries > maxTries {
+			return false
+		}
 		rest := strings.TrimLeftFunc(v.text[end:], isSpace)
 		if !strings.HasPrefix(rest, ",") {
 			continue
@@ -59,7 +74,7 @@ func (v *valueReader) read(at int) bool {
 			}
 		}
 	}
-	for _, end := range v.lastEnds(at) {
+	for end := range v.lastEnds(at) {
 		if onlyComment(v.text[end:]) {
 			v.last, v.end = at, end
 			return true
@@ -69,54 +84,55 @@ func (v *valueReader) read(at int) bool {
 	return false
 }
 
-// ends lists where an item that begins at the given place, and has another
+// ends yields where an item that begins at the given place, and has another
 // behind it, may end.
-func (v *valueReader) ends(at int) []int {
+func (v *valueReader) ends(at int) iter.Seq[int] {
 	rest := v.text[at:]
-	switch {
-	case rest == "" || rest[0] == ',' || rest[0] == '#':
-		return nil
-	case isQuote(rest[0]):
+	if rest != "" && isQuote(rest[0]) {
 		return v.quotes(at)
 	}
 	comma := strings.IndexAny(rest, ",#")
-	if comma < 0 || rest[comma] == '#' {
-		return nil
+	if comma <= 0 || rest[comma] == '#' {
+		return none
 	}
-	return []int{at + max(1, len(strings.TrimRightFunc(rest[:comma], isSpace)))}
+	return one(at + max(1, len(strings.TrimRightFunc(rest[:comma], isSpace))))
 }
 
 // lastEnds is ends for the last item, which may be empty.
-func (v *valueReader) lastEnds(at int) []int {
+func (v *valueReader) lastEnds(at int) iter.Seq[int] {
 	rest := v.text[at:]
 	if onlyComment(rest) {
-		return []int{at}
+		return one(at)
 	}
 	if isQuote(rest[0]) {
 		return v.quotes(at)
 	}
-	comment := strings.IndexAny(rest, ",#")
+	end := strings.IndexAny(rest, ",#")
 	switch {
 	case strings.TrimLeftFunc(rest, isSpace) != rest:
-		return nil
-	case comment < 0:
-		comment = len(rest)
-	case comment == 0 || rest[comment] == ',':
-		return nil
+		return none
+	case end < 0:
+		end = len(rest)
+	case end == 0 || rest[end] == ',':
+		return none
 	}
-	return []int{at + len(strings.TrimRightFunc(rest[:comment], isSpace))}
+	return one(at + len(strings.TrimRightFunc(rest[:end], isSpace)))
 }
 
-// quotes lists the ends of a quoted item.
-func (v *valueReader) quotes(at int) []int {
-	var ends []int
-	for end := at + 1; end < len(v.text); end++ {
-		if v.text[end] == v.text[at] {
-			ends = append(ends, end+1)
+// quotes yields the ends of a quoted item.
+func (v *valueReader) quotes(at int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for end := at + 1; end < len(v.text); end++ {
+			if v.text[end] == v.text[at] && !yield(end+1) {
+				return
+			}
 		}
 	}
-	return ends
 }
+
+func none(func(int) bool) {}
+
+func one(end int) iter.Seq[int] { return func(yield func(int) bool) { yield(end) } }
 
 // splitItems cuts the part of a list in which each item has a comma behind it.
 func splitItems(s string) ([]string, error) {
