@@ -198,7 +198,7 @@ func (c *CA) openSigner(ctx context.Context) error {
 	c.leafCRLs = crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: c.hierarchy.issuerIDs(), URLs: c.hierarchy.crlURLs(), Log: c.log})
 	// A root's CRL changes when an issuer is revoked, which is once in a blue moon. It must
 	// outlive the time for which the root's key is locked away.
-	c.rootCRLs = crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: c.hierarchy.rootIDs(), URLs: c.hierarchy.crlURLs(), Log: c.log,
+	c.rootCRLs = crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: c.hierarchy.rootIDs(), Log: c.log,
 		Frozen: c.hierarchy.keyless(), Check: time.Hour, Refresh: 30 * 24 * time.Hour, Validity: issuerLifetime})
 	if err := errors.Join(c.leafCRLs.Update(ctx), c.rootCRLs.Update(ctx)); err != nil {
 		return err

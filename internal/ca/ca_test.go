@@ -21,8 +21,8 @@ func TestObtainRenewRevoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	var served []*x509.Certificate
-	for range 2 {
-		got, err := catest.Obtain(ctx, client, a.Responder, "a.test", "www.a.test")
+	for _, names := range [][]string{{"a.test", "www.a.test"}, {"A.test"}, {"127.0.0.1"}, {"127.0.0.1", "b.test"}} {
+		got, err := catest.Obtain(ctx, client, a.Responder, names...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -256,9 +256,10 @@ func (h *hierarchy) keyless() (ids []string) {
 	return ids
 }
 
+// crlURLs lists the names of each issuer's CRL. A root's needs none: it is the only one there is.
 func (h *hierarchy) crlURLs() map[string][]string {
 	urls := make(map[string][]string)
-	for _, a := range slices.Concat(h.issuers, h.roots) {
+	for _, a := range h.issuers {
 		urls[a.id] = a.crlURLs
 	}
 	return urls

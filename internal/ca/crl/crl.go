@@ -7,6 +7,7 @@
 package crl
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +114,12 @@ func (p *Publisher) update(ctx context.Context, issuer string) error {
 		if last, due, err = p.due(tx, issuer, revision); err != nil || !due {
 			return err
 		}
-		revoked, err := tx.Revoked(issuer, tx.Now)
+		// RFC 5280 §3.3: an entry stays until one list after the certificate's end.
+		from := tx.Now
+		if !last.ThisUpdate.IsZero() {
+			from = last.ThisUpdate
+		}
+		revoked, err := tx.Revoked(issuer, from)
 		if err != nil {
 			return fmt.Errorf("listing revocations: %w", err)
 		}
@@ -152,7 +158,15 @@ func (p *Publisher) due(tx *store.Tx, issuer string, revision int64) (store.CRL,
 		return last, false, fmt.Errorf("finding the newest list: %w", err)
 	}
 	old := !tx.Now.Before(last.ThisUpdate.Add(p.Refresh))
-	return last, !frozen && (old || last.Revision != revision), nil
+	return last, !frozen && (old || last.Revision != revision || p.renamed(last)), nil
+}
+
+// renamed reports whether last lacks one of the names that its issuer's list has by
+// now: certificates that point to that one would not take it for theirs (RFC 5280 §6.3.3).
+func (p *Publisher) renamed(last store.CRL) bool {
+	return slices.ContainsFunc(p.URLs[last.Issuer], func(url string) bool {
+		return !bytes.Contains(last.DER, []byte(url)) // an IA5String, so as it is
+	})
 }
 
 // request makes the list that follows last.

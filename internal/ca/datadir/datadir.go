@@ -8,7 +8,6 @@
 //	unfinished                      in its place while the first run is not over
 //	lock                            held (fcntl) by the process that uses the directory
 //	addresses.json                  where the authority is and was to be found
-//	addresses.json                  where the authority is to be found
 //	root.pem                        a copy of the newest root certificate
 //	roots/N/{root.pem,root.key}     the roots, the newest has the highest number
 //	issuers/N/{issuer.pem,issuer.key}
