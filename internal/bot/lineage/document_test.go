@@ -242,7 +242,7 @@ func TestDocumentInterpolates(t *testing.T) {
 func TestDocumentIsBounded(t *testing.T) {
 	const many = 1 << 16
 	for name, text := range map[string]string{
-		"quotes":       "k = " + strings.Repeat(`"`, many),
+		"quotes":       "k = a, " + strings.Repeat(`"`, many),
 		"short quotes": "k = " + strings.Repeat(`",`, 8000) + "'",
 		"both quotes":  "k = " + strings.Repeat(`"',' ,`, 2600) + "'",
 		"commas":       "k = " + strings.Repeat(`a,`, 8000) + ",",
