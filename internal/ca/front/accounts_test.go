@@ -2,6 +2,7 @@ package front_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/front"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
 func TestD01ToD04Directory(t *testing.T) {
@@ -150,6 +153,37 @@ func TestA12AndA13Deactivation(t *testing.T) {
 	if c.dump() != before {
 		t.Error("a deactivated account changed the database")
 	}
+}
+
+// What an account asked for while it ended, or while its key was changed, is not done.
+func TestA13RequestsUnderWay(t *testing.T) {
+	c := newAuthority(t, nil).register()
+	var asked rules.Account
+	find := func(tx *store.Tx) (err error) {
+		asked, err = tx.AccountByKey(jwk(t, c.key).Thumbprint())
+		return err
+	}
+	c.view(find)
+	c.view(func(tx *store.Tx) error { return front.Actor(tx, asked) })
+	old := c.key
+	c.key = newKey(t)
+	(&client{c.authority, old, c.kid}).post("/key-change", c.rollover(c.key, acme.Header{}, c.kid, old)).want(http.StatusOK)
+	c.view(func(tx *store.Tx) error {
+		var problem *acme.Problem
+		if err := front.Actor(tx, asked); !errors.As(err, &problem) || problem.Status != http.StatusForbidden {
+			t.Errorf("after a change of key: %v", err)
+		}
+		return nil
+	})
+	c.view(find)
+	c.post(c.kid, `{"status":"deactivated"}`).want(http.StatusOK)
+	c.view(func(tx *store.Tx) error {
+		var problem *acme.Problem
+		if err := front.Actor(tx, asked); !errors.As(err, &problem) || problem.Status != http.StatusUnauthorized {
+			t.Errorf("after deactivation: %v", err)
+		}
+		return nil
+	})
 }
 
 func TestA15OneAccountForOneKey(t *testing.T) {

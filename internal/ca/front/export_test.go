@@ -5,6 +5,7 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
 // What the tests of this package's parts need of them.
@@ -23,6 +24,12 @@ func NewNonces() (Nonces, error) {
 
 func (n Nonces) Issue() string           { return n.issue() }
 func (n Nonces) Redeem(text string) bool { return n.redeem(text) }
+
+// Actor is what becomes of a request of account, as it was when the request was authenticated.
+func Actor(tx *store.Tx, account rules.Account) error {
+	_, err := actor(tx, accountRequest{account: account})
+	return err
+}
 
 func WireOrder(o rules.Order, authzs []rules.Authz, now time.Time) acme.Order {
 	return base("https://ca.test").wireOrder(o, authzs, now)

@@ -275,6 +275,9 @@ func (f *Front) logVisit(v *visit, answer reply, problem *acme.Problem, took tim
 	if v.account != "" {
 		attributes = append(attributes, slog.String("account", v.account))
 	}
+	if answer.location != "" { // what was made, or found
+		attributes = append(attributes, slog.String("location", answer.location))
+	}
 	if problem != nil {
 		attributes = append(attributes, slog.String("type", problem.Type.Name()), slog.String("detail", problem.Detail))
 	}

@@ -68,6 +68,21 @@ func TestBusyStore(t *testing.T) {
 	c.post("/new-order", anOrder).want(http.StatusCreated)
 }
 
+func TestMembersOfTheWrongTypeAreNamed(t *testing.T) {
+	c := newAuthority(t, nil).register()
+	for payload, member := range map[string]string{
+		`{"identifiers":"a.test"}`:                                                    "identifiers",
+		`{"identifiers":[{"type":"dns","value":7}],"profile":"classic"}`:              "identifiers",
+		`{"identifiers":[{"type":"dns","value":"a.test"}],"profile":[]}`:              "profile",
+		`{"unknown":7,"identifiers":[{"type":"dns","value":"a.test"}],"notBefore":7}`: "notBefore",
+	} {
+		problem := c.post("/new-order", payload).wantProblem(http.StatusBadRequest, acme.TypeMalformed)
+		if !strings.Contains(problem.Detail, `"`+member+`"`) {
+			t.Errorf("%s: %s", payload, problem.Detail)
+		}
+	}
+}
+
 func TestLogHasFactsAndNoSecrets(t *testing.T) {
 	c := newAuthority(t, nil).register()
 	_, o := c.order("a.test")

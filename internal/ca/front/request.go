@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -228,10 +230,13 @@ func decode[T any](payload []byte) (T, *acme.Problem) {
 	if json.Unmarshal(payload, &value) == nil {
 		return value, nil
 	}
-	for name, raw := range members {
+	for _, name := range slices.Sorted(maps.Keys(members)) { // which one is it?
+		quoted, err := json.Marshal(name)
+		if err != nil {
+			continue
+		}
 		var alone T
-		member, err := json.Marshal(map[string]json.RawMessage{name: raw})
-		if err == nil && json.Unmarshal(member, &alone) != nil {
+		if json.Unmarshal(slices.Concat([]byte("{"), quoted, []byte(":"), members[name], []byte("}")), &alone) != nil {
 			return value, acme.Problemf(acme.TypeMalformed, "the member %.64q of the payload is not of the right type", name)
 		}
 	}
