@@ -25,11 +25,8 @@ func migrate(ctx context.Context, s *session, steps fs.FS) error {
 	if err != nil {
 		return err
 	}
-	version, err := s.number("PRAGMA user_version")
+	version, err := ownVersion(s)
 	if err != nil {
-		return err
-	}
-	if err := checkOurs(s, version); err != nil {
 		return err
 	}
 	if version > int64(len(names)) {
@@ -57,20 +54,24 @@ func migrate(ctx context.Context, s *session, steps fs.FS) error {
 	return nil
 }
 
-// checkOurs refuses a file that another program made.
-func checkOurs(s *session, version int64) error {
+// ownVersion is the version of the schema, 0 for an empty file. It refuses a file of another program's.
+func ownVersion(s *session) (int64, error) {
+	version, err := s.number("PRAGMA user_version")
+	if err != nil {
+		return 0, err
+	}
 	id, err := s.number("PRAGMA application_id")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	tables, err := s.number("SELECT count(*) FROM sqlite_schema")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if id != applicationID && (id != 0 || version != 0 || tables != 0) {
-		return ErrForeign
+		return 0, ErrForeign
 	}
-	return nil
+	return version, nil
 }
 
 // apply runs one step.

@@ -46,6 +46,9 @@ func openWriter(ctx context.Context, path string) (*session, error) {
 }
 
 func prepareWriter(ctx context.Context, s *session) error {
+	if _, err := ownVersion(s); err != nil {
+		return err // before anything is written to it
+	}
 	// Only a write-ahead log lets views run beside the writer.
 	if mode, err := s.text("PRAGMA journal_mode = wal"); err != nil || mode != "wal" {
 		return fmt.Errorf("the file system does not take a write-ahead log (%q): %w", mode, err)
