@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -339,12 +340,7 @@ func (a *authority) absolute(where string) string {
 	return where
 }
 
-func (a *authority) relative(where string) string {
-	if rest, ok := bytes.CutPrefix([]byte(where), []byte(a.url)); ok {
-		return string(rest)
-	}
-	return where
-}
+func (a *authority) relative(where string) string { return strings.TrimPrefix(where, a.url) }
 
 // post sends a well-formed request to a path or a URL of the authority.
 func (c *client) post(where, payload string) *answer {
