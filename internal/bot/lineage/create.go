@@ -31,6 +31,9 @@ func (s *Store) Create(name string, m Material, p Params) (*Lineage, error) {
 	if err := CheckName(name); err != nil {
 		return nil, fmt.Errorf("creating a certificate: %w", err)
 	}
+	if len(name) > maxNewName {
+		return nil, fmt.Errorf("the name %.40s… is too long for a new certificate: choose one of at most %d bytes with --cert-name", name, maxNewName)
+	}
 	if err := m.Check(); err != nil {
 		return nil, fmt.Errorf("creating %s: %w", name, err)
 	}
@@ -91,7 +94,7 @@ func vacant(path string) bool {
 
 // lay builds the two directories and puts them in their places.
 func (l *Lineage) lay(archive, live string, m Material) error {
-	newArchive, newLive := filepath.Join(l.store.archives(), newPrefix+l.Name), l.store.sibling(l.Name)
+	newArchive, newLive := filepath.Join(l.store.archives(), newPrefix+mark(l.Name)), l.store.sibling(l.Name)
 	for _, directory := range []string{newArchive, newLive} {
 		if err := makeDir(directory, 0o755); err != nil {
 			return err
@@ -140,7 +143,7 @@ func (s *Store) takeBack(name string) error {
 	archive, live := filepath.Join(s.archives(), name), filepath.Join(s.lives(), name)
 	err := errors.Join(
 		removeLive(s.sibling(name), archive),
-		removeVersions(filepath.Join(s.archives(), newPrefix+name)),
+		removeVersions(filepath.Join(s.archives(), newPrefix+mark(name))),
 	)
 	if err != nil || !exists(filepath.Join(archive, unfinished)) {
 		return err
@@ -148,13 +151,13 @@ func (s *Store) takeBack(name string) error {
 	return errors.Join(removeLive(live, archive), removeVersions(archive), syncDir(s.lives()), syncDir(s.archives()))
 }
 
-// removeLive removes the links that lead to archive and, if nothing else is
-// left, the README and the directory.
+// removeLive removes the links that lead to archive, or to anywhere if that is
+// "", and, if nothing else is left, the README and the directory.
 func removeLive(directory, archive string) error {
 	err := sweepTemporary(directory)
 	for _, kind := range Kinds() {
 		link := filepath.Join(directory, string(kind)+".pem")
-		if target, linkErr := linkTarget(link); linkErr == nil && filepath.Dir(target) == archive {
+		if target, linkErr := linkTarget(link); linkErr == nil && (archive == "" || filepath.Dir(target) == archive) {
 			err = errors.Join(err, removeFile(link))
 		}
 	}

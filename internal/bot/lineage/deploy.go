@@ -44,7 +44,9 @@ var errNoExchange = errors.New("the live directory cannot be exchanged")
 // siblingPrefix begins the name of the directory that changes places with live/NAME.
 const siblingPrefix = ours + "live-"
 
-func (s *Store) sibling(name string) string { return filepath.Join(s.lives(), siblingPrefix+name) }
+func (s *Store) sibling(name string) string {
+	return filepath.Join(s.lives(), siblingPrefix+mark(name))
+}
 
 // exchange deploys by exchanging live/NAME.
 func (l *Lineage) exchange(version int) error {
@@ -201,7 +203,9 @@ type intent struct {
 	Version int `json:"version"`
 }
 
-func (l *Lineage) intentPath() string { return filepath.Join(l.store.renewal(), intentPrefix+l.Name) }
+func (l *Lineage) intentPath() string {
+	return filepath.Join(l.store.renewal(), intentPrefix+mark(l.Name))
+}
 
 // relink deploys link by link. From the moment the intent is on disk, a crash
 // leads to the new version; before it, to the old.

@@ -1,3 +1,5 @@
+//go:build linux
+
 package lineage_test
 
 import (
@@ -259,6 +261,27 @@ func TestDeployCarriesWhatIsNotOurs(t *testing.T) {
 	}
 }
 
+func TestDeployAroundAForeignDirectory(t *testing.T) {
+	dirs, ca := tempDirs(t), newAuthority(t)
+	l := create(t, open(t, dirs), "a.example", ca.material(t, "a.example"))
+	write(t, filepath.Join(l.Live(), "sub", "mine"), "mine", 0o640)
+	before, err := os.Stat(l.Live())
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := ca.material(t, "a.example")
+	renew(t, l, next)
+	if m, err := live(dirs, "a.example"); err != nil || !same(m, next) {
+		t.Error(err)
+	}
+	if after, err := os.Stat(l.Live()); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the directory has been exchanged: %v", err)
+	}
+	if text, err := os.ReadFile(filepath.Join(l.Live(), "sub", "mine")); err != nil || string(text) != "mine" {
+		t.Errorf("the foreign file is %q, %v", text, err)
+	}
+}
+
 func TestPruneKeepsSix(t *testing.T) {
 	dirs, ca := tempDirs(t), newAuthority(t)
 	l := create(t, open(t, dirs), "a.example", ca.material(t, "a.example"))
@@ -305,7 +328,7 @@ func TestCreateFindsAName(t *testing.T) {
 	if text, _ := os.ReadFile(filepath.Join(dirs.Config, "archive/a.example-0002/cert1.pem")); string(text) != "foreign" {
 		t.Error("a foreign file was touched")
 	}
-	for _, name := range []string{"", ".", "..", ".a", "a/b", "../a", "a\x00", strings.Repeat("a", 221)} {
+	for _, name := range []string{"", ".", "..", ".a", "a/b", "../a", "a\x00", strings.Repeat("a", 251)} {
 		if _, err := store.Create(name, m, params); err == nil {
 			t.Errorf("%q is a name", name)
 		}
@@ -313,9 +336,21 @@ func TestCreateFindsAName(t *testing.T) {
 			t.Errorf("%q can be loaded", name)
 		}
 	}
-	long := strings.Repeat("a", 220)
-	if l := create(t, store, long, m); renew(t, l, ca.material(t, "a.example")) != 2 {
-		t.Error("a long name cannot be renewed")
+	for _, length := range []int{220, 221, 245} {
+		l := create(t, store, strings.Repeat("a", length), m)
+		write(t, filepath.Join(l.Live(), "sub", "mine"), "", 0o644) // for deployment link by link
+		if renew(t, l, ca.material(t, "a.example")) != 2 {
+			t.Error("a long name cannot be renewed")
+		}
+		if err := os.RemoveAll(filepath.Join(l.Live(), "sub")); err != nil {
+			t.Fatal(err)
+		}
+		if renew(t, l, ca.material(t, "a.example")) != 3 || create(t, store, l.Name, m).Name != l.Name+"-0001" {
+			t.Error("a long name cannot be renewed, or used twice")
+		}
+	}
+	if _, err := store.Create(strings.Repeat("a", 246), m, params); err == nil {
+		t.Error("a name of 246 bytes is taken for a new certificate")
 	}
 }
 

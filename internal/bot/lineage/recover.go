@@ -44,16 +44,16 @@ func marked(directory, prefix string) ([]string, error) {
 
 // finishDeployments carries out written intents.
 func (s *Store) finishDeployments() error {
-	names, err := marked(s.renewal(), intentPrefix)
-	for _, name := range names {
-		err = errors.Join(err, s.finishDeployment(name))
+	marks, err := marked(s.renewal(), intentPrefix)
+	for _, mark := range marks {
+		err = errors.Join(err, s.finishDeployment(mark))
 	}
 	return err
 }
 
-func (s *Store) finishDeployment(name string) error {
-	path := filepath.Join(s.renewal(), intentPrefix+name)
-	l, err := s.loadConf(name)
+func (s *Store) finishDeployment(mark string) error {
+	path := filepath.Join(s.renewal(), intentPrefix+mark)
+	l, err := s.byMark(mark)
 	if errors.Is(err, fs.ErrNotExist) {
 		return removeFile(path) // deleted since
 	}
@@ -77,12 +77,13 @@ func (s *Store) finishDeployment(name string) error {
 // removeSiblings removes directories that were to change places with a live
 // one, or have done so.
 func (s *Store) removeSiblings() error {
-	names, err := marked(s.lives(), siblingPrefix)
-	for _, name := range names {
-		if l, loadErr := s.loadConf(name); loadErr == nil {
-			err = errors.Join(err, l.dismantle(s.sibling(name)))
+	marks, err := marked(s.lives(), siblingPrefix)
+	for _, mark := range marks {
+		sibling := filepath.Join(s.lives(), siblingPrefix+mark)
+		if l, loadErr := s.byMark(mark); loadErr == nil {
+			err = errors.Join(err, l.dismantle(sibling))
 		} else if errors.Is(loadErr, fs.ErrNotExist) {
-			err = errors.Join(err, s.takeBack(name))
+			err = errors.Join(err, removeLive(sibling, ""))
 		}
 	}
 	return err
@@ -93,15 +94,15 @@ func (s *Store) removeSiblings() error {
 func (s *Store) removeUnfinished() error {
 	entries, err := os.ReadDir(s.archives())
 	for _, entry := range entries {
-		if name, building := strings.CutPrefix(entry.Name(), newPrefix); building {
-			err = errors.Join(err, removeVersions(filepath.Join(s.archives(), newPrefix+name)))
+		if strings.HasPrefix(entry.Name(), newPrefix) {
+			err = errors.Join(err, removeVersions(filepath.Join(s.archives(), entry.Name())))
 			continue
 		}
-		mark := filepath.Join(s.archives(), entry.Name(), unfinished)
+		sign := filepath.Join(s.archives(), entry.Name(), unfinished)
 		switch {
-		case !exists(mark):
+		case !exists(sign):
 		case hasContent(s.confPath(entry.Name())):
-			err = errors.Join(err, removeFile(mark)) // it was created; only the mark is left
+			err = errors.Join(err, removeFile(sign)) // it was created; only the mark is left
 		default:
 			err = errors.Join(err, s.takeBack(entry.Name()))
 		}

@@ -9,6 +9,7 @@
 package lineage
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,9 +64,36 @@ func (s *Store) confPath(name string) string { return filepath.Join(s.renewal(),
 func (s *Store) archives() string            { return filepath.Join(s.dirs.Config, "archive") }
 func (s *Store) lives() string               { return filepath.Join(s.dirs.Config, "live") }
 
-// maxName leaves room, in the 255 bytes that a file's name may have, for what
-// this package puts before a lineage's name and behind it.
-const maxName = 220
+// Bounds for names, so that those of files stay below 256 bytes: NAME.conf for
+// any lineage, NAME-0001.conf for a new one, and what this package puts before a name.
+const (
+	maxName    = 250
+	maxNewName = 245
+	maxMark    = 220
+)
+
+// mark stands for a lineage in the names of our own files. It is its name, or a
+// hash of one that is too long.
+func mark(name string) string {
+	if len(name) <= maxMark {
+		return name
+	}
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
+}
+
+// byMark finds the lineage that a mark stands for.
+func (s *Store) byMark(wanted string) (*Lineage, error) {
+	names, err := s.names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if mark(name) == wanted {
+			return s.loadConf(name)
+		}
+	}
+	return nil, fs.ErrNotExist
+}
 
 // CheckName reports an error unless name can be the name of a lineage, which
 // becomes the name of files.
@@ -74,7 +102,7 @@ func CheckName(name string) error {
 	case name == "":
 		return errors.New("a certificate needs a name")
 	case len(name) > maxName:
-		return fmt.Errorf("the name %.40s… is too long for a file: choose one of at most %d bytes with --cert-name", name, maxName)
+		return fmt.Errorf("the name %.40s… is too long for a file: choose one of at most %d bytes with --cert-name", name, maxNewName)
 	case strings.ContainsAny(name, "/\\\x00\r\n") || strings.HasPrefix(name, "."):
 		return fmt.Errorf("%q cannot be the name of a certificate", name)
 	}
