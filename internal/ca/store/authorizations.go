@@ -89,3 +89,16 @@ func (tx *Tx) authzs(query string, args ...any) (authzs []rules.Authz, err error
 	err = tx.each(func(r *row) error { authzs = append(authzs, readAuthz(r)); return nil }, query, args...)
 	return authzs, err
 }
+
+// Holds reports whether an account has an authorization for id, without or with its
+// wildcard label, that is valid at tx.Now.
+func (tx *Tx) Holds(account string, id acme.Identifier) (held bool, err error) {
+	base, wildcard := id.Base()
+	err = tx.each(func(r *row) error { held = r.number() > 0; return nil },
+		`SELECT COUNT(*) FROM authzs WHERE account = $1 AND value = $2 AND type = $3 AND wildcard = $4 AND status = 'valid' AND expires > $5`,
+		account, base.Value, string(base.Type), flag(wildcard), millis(tx.Now))
+	if err != nil {
+		return false, fmt.Errorf("authorizations of account %s for %s: %w", account, id.Value, err)
+	}
+	return held, nil
+}

@@ -46,6 +46,7 @@ func suite(t *testing.T, open opener) {
 		{"CancelledWhileRunning", testCancelledWhileRunning},
 		{"FullQueue", testFullQueue},
 		{"Closed", testClosed},
+		{"Goexit", testGoexit},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open) })
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -34,6 +35,8 @@ type panicked struct {
 	stack []byte
 }
 
+var errDead = errors.New("an update ended the transaction")
+
 // Update runs fn in a transaction and returns once what it did is on disk, or
 // its error. Others may share the commit; fn's error undoes only what fn did.
 //
@@ -42,9 +45,9 @@ type panicked struct {
 // last run counts: what it hands out counts after Update returned nil.
 //
 // If ctx ends before fn starts, fn does not run. If it ends later, Update returns
-// ctx.Err() without waiting for the disk: fn no longer runs, and whether what it
-// did will last is not known. A panic of fn goes on in the caller's goroutine. When too many updates
-// wait, Update fails at once with ErrBusy.
+// ctx.Err() without waiting for the disk: fn no longer runs, and what it did is
+// committed like that of others. A panic of fn goes on in the caller's goroutine.
+// When too many updates wait, Update fails at once with ErrBusy.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	r := &request{ctx: ctx, fn: fn, done: make(chan struct{})}
 	if err := db.enqueue(r); err != nil {
@@ -116,9 +119,17 @@ func (db *DB) write() {
 	}
 }
 
+// answer tells the caller of r. A panic is not to get lost where nobody waits for it.
+func (db *DB) answer(r *request) {
+	if r.panic != nil && r.ctx.Err() != nil {
+		db.log.Error("update panicked after its caller had left", "panic", r.panic.value, "stack", string(r.panic.stack))
+	}
+	close(r.done)
+}
+
 // alone runs r in a transaction of its own.
 func (db *DB) alone(r *request) {
-	defer close(r.done)
+	defer db.answer(r)
 	if _, r.err = db.writer.exec("BEGIN IMMEDIATE"); r.err != nil {
 		r.err = fmt.Errorf("beginning a transaction: %w", r.err)
 		return
@@ -138,7 +149,7 @@ func (db *DB) together(first *request) {
 	members := append(make([]*request, 0, min(len(db.queue)+1, maxMembers)), first)
 	if _, err := db.writer.exec("BEGIN IMMEDIATE"); err != nil {
 		first.err = fmt.Errorf("beginning a transaction: %w", err)
-		close(first.done)
+		db.answer(first)
 		return
 	}
 	lives := db.member(first)
@@ -150,15 +161,20 @@ func (db *DB) together(first *request) {
 		members = append(members, next)
 		lives = db.member(next)
 	}
-	if lives && db.commit() == nil {
+	err := errDead
+	if lives {
+		err = db.commit()
+	}
+	if err != nil {
+		db.log.Warn("shared transaction failed, its updates run one by one", "updates", len(members), "error", err)
+		db.rollback()
 		for _, r := range members {
-			close(r.done)
+			db.alone(r)
 		}
 		return
 	}
-	db.rollback()
 	for _, r := range members {
-		db.alone(r)
+		db.answer(r)
 	}
 }
 

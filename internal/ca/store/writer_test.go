@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -260,6 +261,22 @@ func testClosed(t *testing.T, open opener) {
 		if err := db.Close(); err != nil {
 			t.Errorf("closing again: %v", err)
 		}
+	})
+}
+
+// testGoexit: a function that ends its goroutine, as a test's FailNow does, leaves nobody waiting.
+func testGoexit(t *testing.T, open opener) {
+	bubble(t, open, func(t *testing.T, db *store.DB) {
+		exits := func(tx *store.Tx) error {
+			_ = block(1)(tx)
+			runtime.Goexit()
+			return nil
+		}
+		errs, _ := gathered(t, db, exits, block(2))
+		if !errors.Is(errs[0], store.ErrClosed) || !errors.Is(errs[1], store.ErrClosed) {
+			t.Errorf("errors %v", errs)
+		}
+		refused(t, db, store.ErrClosed, block(3))
 	})
 }
 

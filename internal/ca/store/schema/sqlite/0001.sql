@@ -52,6 +52,7 @@ CREATE TABLE authzs (
 ) WITHOUT ROWID;
 
 CREATE INDEX authzs_due ON authzs (due) WHERE due > 0;
+CREATE INDEX authzs_valid ON authzs (account, value) WHERE status = 'valid';
 
 -- With a rowid: rows this wide pack badly into the pages of an index.
 CREATE TABLE certificates (
