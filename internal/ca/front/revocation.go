@@ -21,7 +21,8 @@ type revocation struct {
 	reason      *int // nil if none was given
 }
 
-// revokeByAccount revokes a certificate of the account that asks.
+// revokeByAccount revokes a certificate for the account that it was issued to, or for one that
+// holds authorizations for all that it is for (RFC 8555 §7.6).
 func (f *Front) revokeByAccount(ctx context.Context, r accountRequest) (reply, error) {
 	asked, problem := readRevocation(r.payload)
 	if problem != nil {
@@ -37,7 +38,9 @@ func (f *Front) revokeByAccount(ctx context.Context, r accountRequest) (reply, e
 			return err
 		}
 		if before.Account != account.ID {
-			return notYours("certificate")
+			if err := holdsAll(tx, account, asked.certificate); err != nil {
+				return err
+			}
 		}
 		after, problem := before.Revoke(asked.reason, false, tx.Now)
 		if problem != nil {
@@ -49,6 +52,28 @@ func (f *Front) revokeByAccount(ctx context.Context, r accountRequest) (reply, e
 		return reply{}, fmt.Errorf("revoking a certificate of account %s: %w", r.account.ID, err)
 	}
 	return reply{status: http.StatusOK}, nil
+}
+
+// holdsAll refuses an account that may not act for every name in a certificate.
+func holdsAll(tx *store.Tx, account rules.Account, certificate *x509.Certificate) error {
+	names := make([]acme.Identifier, 0, len(certificate.DNSNames)+len(certificate.IPAddresses))
+	for _, name := range certificate.DNSNames {
+		names = append(names, acme.Identifier{Type: acme.DNS, Value: name})
+	}
+	for _, ip := range certificate.IPAddresses {
+		names = append(names, acme.IdentifierFor(ip.String()))
+	}
+	for _, id := range names {
+		held, err := tx.Holds(account.ID, id)
+		if err != nil {
+			return err
+		}
+		if !held {
+			return acme.Problemf(acme.TypeUnauthorized, "the certificate is another account's, and this one has no valid authorization for %s: "+
+				"prove control of all its names with a new order, or sign with the certificate's own key", id.Value)
+		}
+	}
+	return nil
 }
 
 // revokeByKey revokes a certificate for whoever has its key. If they say that the key

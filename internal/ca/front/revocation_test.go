@@ -95,7 +95,7 @@ func TestR01RevocationByTheAccount(t *testing.T) {
 	}
 }
 
-func TestR02AndR04OthersCannotRevoke(t *testing.T) {
+func TestR04OthersCannotRevoke(t *testing.T) {
 	a := newAuthority(t, nil)
 	owner, other := a.register(), a.register()
 	der, _ := owner.issue(newKey(t), "a.test")
@@ -107,6 +107,24 @@ func TestR02AndR04OthersCannotRevoke(t *testing.T) {
 	keyOnly.post("/revoke-cert", revocation(der, "1")).wantProblem(http.StatusForbidden, acme.TypeUnauthorized)
 	if a.dump() != before {
 		t.Error("the database changed")
+	}
+}
+
+// Who holds valid authorizations for all names of a certificate may revoke it (RFC 8555 §7.6).
+func TestR02RevocationByWhoControlsTheNames(t *testing.T) {
+	a := newAuthority(t, nil)
+	owner, other := a.register(), a.register()
+	der, _ := owner.issue(newKey(t), "a.test", "b.test")
+	other.ready("a.test") // all but one
+	other.order("b.test") // and that one only pending
+	other.post("/revoke-cert", revocation(der, "")).wantProblem(http.StatusForbidden, acme.TypeUnauthorized)
+	_, o := other.ready("b.test")
+	other.post(o.Authorizations[0], `{"status":"deactivated"}`).want(http.StatusOK) // given up again
+	other.post("/revoke-cert", revocation(der, "")).wantProblem(http.StatusForbidden, acme.TypeUnauthorized)
+	other.ready("b.test")
+	other.post("/revoke-cert", revocation(der, "")).want(http.StatusOK)
+	if a.record(der).Revoked.IsZero() {
+		t.Error("the certificate is not revoked")
 	}
 }
 

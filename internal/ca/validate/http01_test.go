@@ -265,7 +265,7 @@ func TestHTTP01Connections(t *testing.T) {
 	t.Run("also behind a redirect", func(t *testing.T) {
 		mux := http.NewServeMux()
 		mux.HandleFunc("a.test"+path, func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://six.test:"+strings.Split(r.Host, ":")[1]+"/x", 302)
+			http.Redirect(w, r, "http://six.test:"+strings.Split(r.Host, ":")[1]+"/x", http.StatusFound)
 		})
 		mux.HandleFunc("six.test/x", good)
 		config := validate.Config{HTTP01Port: newWeb(t, mux), Allow: everywhereHere,

@@ -123,10 +123,10 @@ func TestRedirectChains(t *testing.T) {
 	// A server that swings between two names.
 	mux := http.NewServeMux()
 	mux.HandleFunc("a.test/", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://"+strings.Replace(r.Host, "a.", "b.", 1)+r.URL.Path, 301)
+		http.Redirect(w, r, "http://"+strings.Replace(r.Host, "a.", "b.", 1)+r.URL.Path, http.StatusMovedPermanently)
 	})
 	mux.HandleFunc("b.test/", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://"+strings.Replace(r.Host, "b.", "a.", 1)+r.URL.Path, 301)
+		http.Redirect(w, r, "http://"+strings.Replace(r.Host, "b.", "a.", 1)+r.URL.Path, http.StatusMovedPermanently)
 	})
 	result = prove(t, validate.Config{HTTP01Port: newWeb(t, mux), Allow: everywhereHere}, "a.test")
 	wantProblem(t, result.Problem, acme.TypeConnection, "in a circle")
@@ -147,7 +147,7 @@ func TestRedirectWithoutTarget(t *testing.T) {
 func TestRedirectLeaksNothing(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("a.test/", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://"+strings.Replace(r.Host, "a.", "b.", 1)+"/x?session="+inner, 302)
+		http.Redirect(w, r, "http://"+strings.Replace(r.Host, "a.", "b.", 1)+"/x?session="+inner, http.StatusFound)
 	})
 	mux.HandleFunc("b.test/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, inner) })
 	port := newWeb(t, mux)
@@ -170,7 +170,7 @@ func TestRedirectToOwnMachine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := &http.Server{Handler: http.RedirectHandler(fmt.Sprintf("http://%s:%d/good", target, port), 302)}
+		other := &http.Server{Handler: http.RedirectHandler(fmt.Sprintf("http://%s:%d/good", target, port), http.StatusFound)}
 		go other.Serve(listener)
 		c := validate.Config{HTTP01Port: port, Resolver: resolver(t, validate.ResolverConfig{HostsFile: hosts, Servers: []string{server}}),
 			Allow: prefixes("127.0.0.2/32")}
