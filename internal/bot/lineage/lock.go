@@ -9,7 +9,9 @@ import (
 
 // ErrLocked says that certbot, or another cairnbot, is at work in one of the
 // directories. The words are certbot's, for scripts look for them.
-var ErrLocked = errors.New("Another instance of Certbot is already running.") //nolint:staticcheck // see above
+//
+//lint:ignore ST1005 the words are certbot's
+var ErrLocked = errors.New("Another instance of Certbot is already running.")
 
 // lockName is the file that certbot locks in each of its directories.
 const lockName = ".certbot.lock"
