@@ -41,6 +41,7 @@ func suite(t *testing.T, open opener) {
 		{"SharedCommit", testSharedCommit},
 		{"FailureUndoesOnlyItself", testFailureUndoesOnlyItself},
 		{"ConstraintUndoesOnlyItself", testConstraintUndoesOnlyItself},
+		{"ErrorIsNotSwallowed", testErrorIsNotSwallowed},
 		{"PanicIsTheCallers", testPanicIsTheCallers},
 		{"CancelledBeforeStart", testCancelledBeforeStart},
 		{"CancelledWhileRunning", testCancelledWhileRunning},

@@ -142,6 +142,25 @@ func testConstraintUndoesOnlyItself(t *testing.T, open opener) {
 	})
 }
 
+// testErrorIsNotSwallowed: a function whose statement fails has failed, even where
+// the transaction lives and the function says nothing.
+func testErrorIsNotSwallowed(t *testing.T, open opener) {
+	bubble(t, open, func(t *testing.T, db *store.DB) {
+		silent := func(tx *store.Tx) error {
+			_ = block(2)(tx)
+			_, _ = tx.Exec("INSERT INTO missing VALUES (1)")
+			return nil
+		}
+		errs, commits := gathered(t, db, block(1), silent, block(3))
+		if errs[0] != nil || errs[1] == nil || errs[2] != nil || commits != 1 {
+			t.Errorf("errors %v after %d commits", errs, commits)
+		}
+		if !blocked(t, db, 1) || blocked(t, db, 2) || !blocked(t, db, 3) {
+			t.Error("a failed statement undid other than its function")
+		}
+	})
+}
+
 func testPanicIsTheCallers(t *testing.T, open opener) {
 	bubble(t, open, func(t *testing.T, db *store.DB) {
 		panics := func(tx *store.Tx) error {
