@@ -25,7 +25,7 @@ func NewID(now time.Time) string {
 	var stamp [8]byte
 	binary.BigEndian.PutUint64(stamp[:], uint64(now.UnixMilli()))
 	copy(id[:6], stamp[2:])
-	id[0] |= 0x80 // a bit that time will not need for 4,000 years: no identifier begins with "-"
+	id[0] |= 0x80            // a bit that time will not need for 4,000 years: no identifier begins with "-"
 	_, _ = rand.Read(id[6:]) // never fails
 	return idEncoding.EncodeToString(id[:])
 }
