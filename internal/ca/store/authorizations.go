@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -90,15 +91,15 @@ func (tx *Tx) authzs(query string, args ...any) (authzs []rules.Authz, err error
 	return authzs, err
 }
 
-// Holds reports whether an account has an authorization for id, without or with its
-// wildcard label, that is valid at tx.Now.
-func (tx *Tx) Holds(account string, id acme.Identifier) (held bool, err error) {
+// Holds reports whether an account has an authorization for id, with or without its
+// wildcard label as id has it, that is valid at tx.Now.
+func (tx *Tx) Holds(account string, id acme.Identifier) (bool, error) {
 	base, wildcard := id.Base()
-	err = tx.each(func(r *row) error { held = r.number() > 0; return nil },
-		`SELECT COUNT(*) FROM authzs WHERE account = $1 AND value = $2 AND type = $3 AND wildcard = $4 AND status = 'valid' AND expires > $5`,
+	err := tx.first(func(*row) error { return nil }, `SELECT id FROM authzs
+		WHERE account = $1 AND value = $2 AND type = $3 AND wildcard = $4 AND status = 'valid' AND expires > $5 LIMIT 1`,
 		account, base.Value, string(base.Type), flag(wildcard), millis(tx.Now))
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return false, fmt.Errorf("authorizations of account %s for %s: %w", account, id.Value, err)
 	}
-	return held, nil
+	return err == nil, nil
 }

@@ -83,6 +83,39 @@ func testAuthzConflicts(t *testing.T, open opener) {
 	sameAuthz(t, getAuthz(t, db, free.ID), given)
 }
 
+func testHolds(t *testing.T, open opener) {
+	now := start
+	db := open(t, func(c *store.Config) { c.Now = func() time.Time { return now } })
+	a, stranger := newAccount(t), newAccount(t)
+	o, authzs := newOrder(t, a, start, "a.test", "b.test", "c.test")
+	for i := range authzs {
+		authzs[i].Expires = start.Add(time.Hour)
+	}
+	authzs[0].Status = acme.StatusValid
+	authzs[1].Status, authzs[1].Wildcard = acme.StatusValid, true
+	update(t, db, func(tx *store.Tx) error { return tx.InsertOrder(o, authzs) })
+	for _, c := range []struct {
+		account, name string
+		at            time.Time
+		want          bool
+	}{
+		{a.ID, "a.test", start, true},
+		{a.ID, "*.a.test", start, false},
+		{a.ID, "b.test", start, false},
+		{a.ID, "*.b.test", start, true},
+		{a.ID, "c.test", start, false}, // pending
+		{a.ID, "d.test", start, false},
+		{stranger.ID, "a.test", start, false},
+		{a.ID, "a.test", start.Add(time.Hour), false}, // expired
+	} {
+		now = c.at
+		id := acme.Identifier{Type: acme.DNS, Value: c.name}
+		if held := get(t, db, func(tx *store.Tx) (bool, error) { return tx.Holds(c.account, id) }); held != c.want {
+			t.Errorf("account %s holds %s at %s: %t", c.account, c.name, c.at, held)
+		}
+	}
+}
+
 // testOneTakesTheLease lets 50 workers want the same lapsed work.
 func testOneTakesTheLease(t *testing.T, open opener) {
 	db := open(t)

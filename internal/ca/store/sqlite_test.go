@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
@@ -133,7 +134,8 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 			_, errI := tx.Revoked(c.Issuer, tx.Now)
 			_, errJ := tx.Attempts("x")
 			_, errK := tx.KeyBlocked([]byte{1})
-			return errors.Join(errA, errB, errC, errD, errE, errF, errG, errH, errI, errJ, errK)
+			_, errL := tx.Holds(a.ID, acme.IdentifierFor("a.test"))
+			return errors.Join(errL, errA, errB, errC, errD, errE, errF, errG, errH, errI, errJ, errK)
 		})
 	}
 	update(t, db, func(tx *store.Tx) error {

@@ -26,6 +26,7 @@ func suite(t *testing.T, open opener) {
 		{"PagesOfOrders", testPagesOfOrders},
 		{"Authzs", testAuthzs},
 		{"AuthzConflicts", testAuthzConflicts},
+		{"Holds", testHolds},
 		{"OneTakesTheLease", testOneTakesTheLease},
 		{"LapsedLeases", testLapsedLeases},
 		{"Certificates", testCertificates},
