@@ -12,7 +12,6 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
-	"github.com/cairn-ca/cairn/internal/bot/renew"
 )
 
 // reasons are those that a subscriber may give (RFC 5280 §5.3.1, BR §7.2.2).
@@ -68,7 +67,7 @@ func (a *app) askToRevoke(ctx context.Context, s *settings, leaf *x509.Certifica
 	if err != nil {
 		return fmt.Errorf("reading the certificate's key: %w", err)
 	}
-	key, err := renew.ParseKey(text)
+	key, err := lineage.ParseKey(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.keyPath, err)
 	}

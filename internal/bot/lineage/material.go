@@ -72,7 +72,7 @@ func (m Material) Check() error {
 	if err != nil {
 		return err
 	}
-	key, err := parsePrivateKey(m.Key)
+	key, err := ParseKey(m.Key)
 	if err != nil {
 		return err
 	}
@@ -86,8 +86,8 @@ func (m Material) Check() error {
 	return nil
 }
 
-// parsePrivateKey reads PKCS#8, or the older forms of RSA and EC keys.
-func parsePrivateKey(text []byte) (crypto.Signer, error) {
+// ParseKey reads a private key in PEM: PKCS#8, or the older forms of RSA and EC keys.
+func ParseKey(text []byte) (crypto.Signer, error) {
 	block, rest := pem.Decode(text)
 	for block != nil && block.Type == "EC PARAMETERS" { // OpenSSL puts these first
 		block, rest = pem.Decode(rest)

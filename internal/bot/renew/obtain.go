@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
 // ObtainConfig is what an Obtainer works with.
@@ -151,7 +152,7 @@ func (o *Obtainer) complete(ctx context.Context, job *Job, order *acme.Order) (*
 
 // advance takes an order from whatever state it is in to its certificate (RFC 8555 §7.1.6).
 func (o *Obtainer) advance(ctx context.Context, job *Job, order *acme.Order) (*Issued, error) {
-	key, err := ParseKey([]byte(job.Key))
+	key, err := lineage.ParseKey([]byte(job.Key))
 	if err != nil {
 		return nil, fmt.Errorf("the job for %s: %w", job.Want.Lineage, err)
 	}

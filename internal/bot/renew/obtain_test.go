@@ -152,7 +152,7 @@ func TestObtain(t *testing.T) {
 		if got := issued.Chain.Certificates[0].DNSNames; len(got) != 2 {
 			t.Errorf("names: %v", got)
 		}
-		if key, err := renew.ParseKey(issued.KeyPEM); err != nil || !strings.Contains(string(issued.KeyPEM), "BEGIN PRIVATE KEY") {
+		if key, err := lineage.ParseKey(issued.KeyPEM); err != nil || !strings.Contains(string(issued.KeyPEM), "BEGIN PRIVATE KEY") {
 			t.Errorf("%v, %v", key, err)
 		}
 		info, err := os.Stat(filepath.Join(w.jobs, "a.example.json"))
@@ -426,7 +426,7 @@ func FuzzParseKey(f *testing.F) {
 	f.Add([]byte("-----BEGIN RSA PRIVATE KEY-----\nMAA=\n-----END RSA PRIVATE KEY-----\n"))
 	f.Add([]byte("-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if key, err := renew.ParseKey(text); (err == nil) != (key != nil) {
+		if key, err := lineage.ParseKey(text); (err == nil) != (key != nil) {
 			t.Errorf("%v, %v", key, err)
 		}
 	})

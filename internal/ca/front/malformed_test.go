@@ -44,7 +44,7 @@ func newScene(t testing.TB) *scene {
 	s.theirs, theirs = s.other.ready("theirs.test")
 	s.theirFinalize = theirs.Finalize
 	s.certificate, _ = s.client.issue(newKey(t), "cert.test")
-	s.theirCert, _ = s.other.issue(newKey(t), "cert.test")
+	s.theirCert, _ = s.other.issue(newKey(t), "their-cert.test")
 	return s
 }
 
