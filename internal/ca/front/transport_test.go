@@ -129,7 +129,7 @@ func TestT09PayloadWhereGetWasMeant(t *testing.T) {
 	for _, url := range []string{urls[1], urls[2], urls[5], c.url + "/new-nonce", c.url + "/directory"} {
 		c.post(url, `{}`).wantProblem(http.StatusBadRequest, acme.TypeMalformed)
 	}
-	var members map[string]string = read[map[string]string](&answer{t: t, body: c.sign(c.kid, "")})
+	members := read[map[string]string](&answer{t: t, body: c.sign(c.kid, "")})
 	c.send(c.relative(c.kid), []byte(`{"protected":"`+members["protected"]+`","signature":"`+members["signature"]+`"}`)).
 		wantProblem(http.StatusBadRequest, acme.TypeMalformed)
 }
