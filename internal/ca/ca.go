@@ -58,6 +58,7 @@ type Seams struct {
 	Journal   func(sign.Journal) sign.Journal
 	Signer    func(work.Signer) work.Signer
 	Validator func(work.Validator) work.Validator
+	CRL       func(crl.Signer) crl.Signer
 	Pause     time.Duration // before work that failed is tried again; 0 means the worker's default
 }
 
@@ -195,10 +196,11 @@ func (c *CA) openSigner(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.leafCRLs = crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: c.hierarchy.issuerIDs(), URLs: c.hierarchy.crlURLs(), Log: c.log})
+	lists := through[crl.Signer](c.config.Seams.CRL, signer)
+	c.leafCRLs = crl.New(crl.Config{DB: c.db, Signer: lists, Issuers: c.hierarchy.issuerIDs(), URLs: c.hierarchy.crlURLs(), Log: c.log})
 	// A root's CRL changes when an issuer is revoked, which is once in a blue moon. It must
 	// outlive the time for which the root's key is locked away.
-	c.rootCRLs = crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: c.hierarchy.rootIDs(), Log: c.log,
+	c.rootCRLs = crl.New(crl.Config{DB: c.db, Signer: lists, Issuers: c.hierarchy.rootIDs(), Log: c.log,
 		Frozen: c.hierarchy.keyless(), Check: time.Hour, Refresh: 30 * 24 * time.Hour, Validity: issuerLifetime})
 	if err := errors.Join(c.leafCRLs.Update(ctx), c.rootCRLs.Update(ctx)); err != nil {
 		return err
