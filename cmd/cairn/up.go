@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
+	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
 
 // upFlags is what can be said to `cairn up`.
@@ -67,6 +67,10 @@ func (f upFlags) up(ctx context.Context, out, errs io.Writer) error {
 		return err
 	}
 	authority, err := ca.Open(ctx, config)
+	if err != nil && ctx.Err() != nil {
+		config.Log.Info("ended before it had started")
+		return nil
+	}
 	if err != nil {
 		return explain(err)
 	}
@@ -115,9 +119,8 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 		c.AllowTargets = append(c.AllowTargets, prefix.Masked())
 	}
 	for _, resolver := range f.resolvers {
-		host, port, err := net.SplitHostPort(resolver)
-		if n, portErr := strconv.Atoi(port); err != nil || host == "" || portErr != nil || n < 1 || n > 65535 {
-			return bad("resolver", resolver, "it is not HOST:PORT, for example 10.0.0.53:53")
+		if err := validate.CheckServer(resolver); err != nil {
+			return bad("resolver", resolver, err)
 		}
 	}
 	for flag, port := range map[string]int{"http-01-port": f.http01Port, "tls-alpn-01-port": f.tlsALPN01Port} {

@@ -96,7 +96,7 @@ func (o *ownCertificate) fit(ctx context.Context) error {
 func (o *ownCertificate) fits(pair *tls.Certificate, names []acme.Identifier, now time.Time) bool {
 	leaf := pair.Leaf
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
-	if now.After(leaf.NotAfter.Add(-life/3)) || leaf.CheckSignatureFrom(o.issuer.certificate) != nil {
+	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter.Add(-life/3)) || leaf.CheckSignatureFrom(o.issuer.certificate) != nil {
 		return false
 	}
 	have := make(map[string]bool)

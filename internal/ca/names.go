@@ -3,11 +3,14 @@ package ca
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 
 	"github.com/cairn-ca/cairn/acme"
 )
@@ -27,19 +30,15 @@ type Machine struct {
 	Addresses []netip.Addr // of its interfaces, loopback included, link-local ones not
 }
 
+// maxNames is how many names of a machine count. More are somebody's list of something else.
+const maxNames = 8
+
 // ThisMachine asks the system. hostsFile, if there is one, tells the full name that belongs to the host name.
 func ThisMachine(hostsFile string) (Machine, error) {
 	var m Machine
 	host, err := os.Hostname()
 	if err != nil {
 		return m, fmt.Errorf("finding the host name: %w", err)
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	for _, name := range append([]string{host}, fullNames(hostsFile, host)...) {
-		id, problem := acme.Identifier{Type: acme.DNS, Value: name}.Normalize()
-		if problem == nil && !slices.Contains(m.Names, id.Value) {
-			m.Names = append(m.Names, id.Value)
-		}
 	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
@@ -57,21 +56,44 @@ func ThisMachine(hostsFile string) (Machine, error) {
 	}
 	slices.SortFunc(m.Addresses, netip.Addr.Compare)
 	m.Addresses = slices.Compact(m.Addresses)
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	m.addNames(host)
+	if file, err := os.Open(hostsFile); err == nil { // a machine without a hosts file has no further names
+		defer file.Close()
+		m.addNames(m.fullNames(file, host)...)
+	}
 	return m, nil
 }
 
-// fullNames finds names in hostsFile that begin with host as their first label.
-func fullNames(hostsFile, host string) (names []string) {
-	file, err := os.Open(hostsFile)
-	if err != nil {
-		return nil // a machine without a hosts file has no further names
+// addNames takes up the names that a machine can have to itself. A host that is called "dev"
+// or "app" is not: what lies under these belongs to the public.
+func (m *Machine) addNames(names ...string) {
+	for _, name := range names {
+		id, problem := acme.Identifier{Type: acme.DNS, Value: name}.Normalize()
+		suffix, public := publicsuffix.PublicSuffix(id.Value)
+		if problem == nil && !(public && suffix == id.Value) && !slices.Contains(m.Names, id.Value) && len(m.Names) < maxNames {
+			m.Names = append(m.Names, id.Value)
+		}
 	}
-	defer file.Close()
+}
+
+// fullNames finds the names that a hosts file gives to host itself: those that begin with it,
+// in lines that also have it alone, for an address of this machine. Other lines
+// are about other machines, or are a list of names to be blocked.
+func (m *Machine) fullNames(file io.Reader, host string) (names []string) {
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		text, _, _ := strings.Cut(lines.Text(), "#")
-		for _, field := range strings.Fields(text) {
-			if name := strings.ToLower(field); strings.HasPrefix(name, host+".") {
+		text, _, _ := strings.Cut(strings.ToLower(lines.Text()), "#")
+		fields := strings.Fields(text)
+		if len(fields) < 3 || !slices.Contains(fields[1:], host) {
+			continue
+		}
+		addr, err := netip.ParseAddr(fields[0])
+		if err != nil || !addr.IsLoopback() && !slices.Contains(m.Addresses, addr.Unmap()) {
+			continue
+		}
+		for _, name := range fields[1:] {
+			if strings.HasPrefix(name, host+".") {
 				names = append(names, name)
 			}
 		}

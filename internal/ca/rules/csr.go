@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -87,17 +88,22 @@ func sorted(ids []acme.Identifier) []acme.Identifier {
 	return slices.Compact(ids)
 }
 
-// list names at most ten identifiers for a person.
+// list names some identifiers for a person.
 func list(ids []acme.Identifier) string {
 	if len(ids) == 0 {
 		return "no name at all"
 	}
-	var names []string
-	for _, id := range ids[:min(len(ids), 10)] {
-		names = append(names, id.Value)
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = id.Value
 	}
-	if len(ids) > 10 {
-		names = append(names, "…")
+	return some(names)
+}
+
+// some lists at most twenty names, since a sentence goes to a peer, possibly many times.
+func some(names []string) string {
+	if rest := len(names) - 20; rest > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:20], ", "), rest)
 	}
 	return strings.Join(names, ", ")
 }

@@ -93,7 +93,7 @@ func (p Policy) refusal(id acme.Identifier) *acme.Problem {
 	}
 	if !p.Names.Contains(id) {
 		return acme.Problemf(acme.TypeRejectedIdentifier,
-			"this CA does not issue for %s: it is limited to %s (its operator can add to that with --names)", id.Value, strings.Join(p.Names.Strings(), ", "))
+			"this CA does not issue for %s: it is limited to %s (its operator can add to that with --names)", id.Value, some(p.Names.Strings()))
 	}
 	if len(challengesFor(id)) == 0 {
 		return acme.Problemf(acme.TypeRejectedIdentifier,

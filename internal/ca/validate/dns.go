@@ -27,13 +27,15 @@ type outcome struct {
 	addrs     []Address
 	questions []Question
 	failure   string // in words, where addrs is empty
+	fault     error  // why this machine could not ask at all
 	// nothing is set where the name exists without such an address, so that
 	// another failure tells more.
 	nothing bool
 }
 
-// askServers asks for IPv6 and IPv4 addresses at once. Either is enough.
-func (r *Resolver) askServers(ctx context.Context, servers []string, lookup *Lookup) *acme.Problem {
+// askServers asks for IPv6 and IPv4 addresses at once. Either is enough. The error
+// is a fault of this machine.
+func (r *Resolver) askServers(ctx context.Context, servers []string, lookup *Lookup) (*acme.Problem, error) {
 	sixes := make(chan outcome, 1)
 	go func() { sixes <- r.resolve(ctx, servers, question{lookup.Name, dns.TypeAAAA}) }()
 	four := r.resolve(ctx, servers, question{lookup.Name, dns.TypeA})
@@ -42,13 +44,15 @@ func (r *Resolver) askServers(ctx context.Context, servers []string, lookup *Loo
 	lookup.Addresses = append(six.addrs, four.addrs...)
 	switch {
 	case len(lookup.Addresses) > 0:
-		return nil
+		return nil, nil
+	case six.fault != nil || four.fault != nil:
+		return nil, fmt.Errorf("resolving %s: %w", lookup.Name, errors.Join(six.fault, four.fault))
 	case six.nothing && four.nothing:
-		return cannotResolve(lookup.Name, "the name has neither an A nor an AAAA record at "+lastServer(lookup.Questions))
+		return cannotResolve(lookup.Name, "the name has neither an A nor an AAAA record at "+lastServer(lookup.Questions)), nil
 	case four.nothing:
-		return cannotResolve(lookup.Name, six.failure)
+		return cannotResolve(lookup.Name, six.failure), nil
 	default:
-		return cannotResolve(lookup.Name, four.failure)
+		return cannotResolve(lookup.Name, four.failure), nil
 	}
 }
 
@@ -73,6 +77,10 @@ func (r *Resolver) resolve(ctx context.Context, servers []string, q question) ou
 	aliases := 0
 	for {
 		answer, server, err := r.ask(ctx, servers, q, &out.questions)
+		if fault, ok := errors.AsType[ownFault](err); ok {
+			out.fault = fault
+			return out
+		}
 		if err != nil {
 			out.failure = err.Error()
 			return out
@@ -163,10 +171,16 @@ func addressOf(rr dns.RR) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// ask puts q to one server after the other until one says something definite.
-// The error is in words for the client.
+// ownFault is why this machine could not ask any server: nothing that the client could mend.
+type ownFault struct{ error }
+
+func (f ownFault) Unwrap() error { return f.error }
+
+// ask puts q to one server after the other until one says something definite. The
+// error is in words for the client, or an ownFault.
 func (r *Resolver) ask(ctx context.Context, servers []string, q question, log *[]Question) (*dns.Msg, string, error) {
 	var failures []string
+	tried, faults := 0, 0
 	for range maxRounds {
 		for _, server := range servers {
 			started := time.Now()
@@ -176,6 +190,13 @@ func (r *Resolver) ask(ctx context.Context, servers []string, q question, log *[
 			entry.TCP, entry.Millis = tcp, time.Since(started).Milliseconds()
 			if err == nil && (answer.Rcode == dns.RcodeSuccess || answer.Rcode == dns.RcodeNameError) {
 				return answer, server, nil
+			}
+			tried++
+			if isOwnFault(err) || errors.Is(err, syscall.ENETUNREACH) { // the latter is one for all servers together
+				faults++
+			}
+			if faults == tried && (ctx.Err() != nil || tried == maxRounds*len(servers)) {
+				return nil, "", ownFault{fmt.Errorf("asking %s: %w", server, err)}
 			}
 			failure := serverName(server) + " " + tellDNS(answer, err)
 			if !slices.Contains(failures, failure) {

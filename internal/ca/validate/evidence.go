@@ -1,8 +1,10 @@
 package validate
 
 import (
+	"encoding/json"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -15,7 +17,49 @@ type Evidence struct {
 	Lookups     []Lookup     `json:"lookups,omitempty"`
 	Connections []Connection `json:"connections,omitempty"`
 	Hops        []Hop        `json:"hops,omitempty"`
+	Shortened   bool         `json:"shortened,omitempty"` // Encode left out what made it too long
 }
+
+// Encode makes JSON of at most limit octets. If there is more, what DNS servers
+// answered goes first, then all questions, then every hop and lookup but the last.
+func (e Evidence) Encode(limit int) ([]byte, error) {
+	steps := []func(*Evidence){
+		func(*Evidence) {},
+		func(e *Evidence) { e.eachQuestion(func(q *Question) { q.Answers = nil }) },
+		func(e *Evidence) { e.eachLookup(func(l *Lookup) { l.Questions = nil }) },
+		func(e *Evidence) {
+			e.Hops, e.Lookups, e.Connections = last(e.Hops), last(e.Lookups), last(e.Connections)
+		},
+	}
+	for i, shorten := range steps {
+		shorten(&e)
+		e.Shortened = i > 0
+		text, err := json.Marshal(e)
+		if err != nil || len(text) <= limit {
+			return text, err
+		}
+	}
+	return json.Marshal(Evidence{Started: e.Started, Millis: e.Millis, Shortened: true})
+}
+
+// eachLookup changes the lookups of a copy: e's own stay as they are.
+func (e *Evidence) eachLookup(change func(*Lookup)) {
+	e.Lookups = slices.Clone(e.Lookups)
+	for i := range e.Lookups {
+		change(&e.Lookups[i])
+	}
+}
+
+func (e *Evidence) eachQuestion(change func(*Question)) {
+	e.eachLookup(func(l *Lookup) {
+		l.Questions = slices.Clone(l.Questions)
+		for i := range l.Questions {
+			change(&l.Questions[i])
+		}
+	})
+}
+
+func last[T any](list []T) []T { return list[max(0, len(list)-1):] }
 
 // Lookup is the resolution of one name.
 type Lookup struct {

@@ -2,6 +2,7 @@ package validate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -33,29 +34,40 @@ type Resolver struct {
 	config  ResolverConfig
 	hosts   *watched[hosts]
 	servers *watched[[]string] // nil where the configuration names the servers
+	links   chan struct{}      // a token for each name that is asked for by multicast DNS
 }
+
+// maxMulticast bounds how many names are asked for by multicast DNS at a time.
+const maxMulticast = 8
 
 // NewResolver returns a Resolver. It fails on a server that is not host:port.
 func NewResolver(c ResolverConfig) (*Resolver, error) {
 	setDefaults(&c)
-	r := &Resolver{config: c, hosts: &watched[hosts]{path: c.HostsFile, parse: parseHosts}}
+	r := &Resolver{config: c, links: make(chan struct{}, maxMulticast), hosts: &watched[hosts]{path: c.HostsFile, parse: parseHosts}}
 	if len(c.Servers) == 0 {
 		r.servers = &watched[[]string]{path: c.ResolvConf, parse: parseResolvConf}
 	}
 	for _, server := range c.Servers {
-		host, port, err := net.SplitHostPort(server)
-		if err != nil {
+		if err := CheckServer(server); err != nil {
 			return nil, fmt.Errorf("DNS server %q: %w", server, err)
-		}
-		// A name would have to be resolved first, by itself.
-		if _, err := netip.ParseAddr(host); err != nil {
-			return nil, fmt.Errorf("DNS server %q: the host must be an address", server)
-		}
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fmt.Errorf("DNS server %q: the port must be between 1 and 65535", server)
 		}
 	}
 	return r, nil
+}
+
+// CheckServer says what is wrong with the address of a DNS server, which is ADDRESS:PORT.
+func CheckServer(server string) error {
+	host, port, err := net.SplitHostPort(server)
+	if err != nil {
+		return errors.New("it is not ADDRESS:PORT, for example 10.0.0.53:53")
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		return errors.New("the host must be an address, since a name would have to be resolved first, by itself")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return errors.New("the port must be from 1 to 65535")
+	}
+	return nil
 }
 
 func setDefaults(c *ResolverConfig) {
@@ -116,12 +128,20 @@ func (r *Resolver) Lookup(ctx context.Context, name string) (Lookup, error) {
 func (r *Resolver) network(ctx context.Context, servers []string, lookup *Lookup) error {
 	multicast := make(chan []Address, 1)
 	if strings.HasSuffix(lookup.Name, ".local") {
-		go func() { multicast <- r.multicast(ctx, lookup.Name) }()
+		go func() {
+			select { // each takes up to maxInterfaces sockets of either family
+			case r.links <- struct{}{}:
+				defer func() { <-r.links }()
+				multicast <- r.multicast(ctx, lookup.Name)
+			case <-ctx.Done():
+				multicast <- nil
+			}
+		}()
 	} else {
 		multicast <- nil
 	}
-	problem := r.askServers(ctx, servers, lookup)
-	if problem == nil {
+	problem, fault := r.askServers(ctx, servers, lookup)
+	if problem == nil && fault == nil {
 		return nil // the other goroutine ends with ctx, and nobody needs what it hears
 	}
 	heard := <-multicast
@@ -130,6 +150,8 @@ func (r *Resolver) network(ctx context.Context, servers []string, lookup *Lookup
 	case len(heard) > 0:
 		lookup.Addresses = heard
 		return nil
+	case fault != nil:
+		return fault
 	case strings.HasSuffix(lookup.Name, ".local") && len(r.config.Multicast) > 0:
 		problem.Detail += "; nobody answered by multicast DNS either"
 	}

@@ -2,7 +2,6 @@ package work
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -31,7 +30,7 @@ func (w *Worker) validate(ctx context.Context, a rules.Authz) error {
 		}
 		return w.putOffAuthz(a, fmt.Errorf("validating %s for %s: %w", challenge.Type, a.Identifier.Value, err))
 	}
-	evidence, err := json.Marshal(result.Evidence)
+	evidence, err := result.Evidence.Encode(maxEvidence)
 	if err != nil {
 		return fmt.Errorf("encoding the evidence of %s: %w", a.Identifier.Value, err)
 	}
@@ -39,6 +38,9 @@ func (w *Worker) validate(ctx context.Context, a rules.Authz) error {
 		"method", challenge.Type, "valid", result.Problem == nil, "problem", problemText(result.Problem))
 	return w.settle(ctx, a, result.Problem, attempt{method: challenge.Type, evidence: evidence})
 }
+
+// maxEvidence bounds what is kept of one validation. Whoever runs the DNS of a name could fill the disk otherwise.
+const maxEvidence = 32 << 10
 
 // attempt is what a validation leaves for the operator.
 type attempt struct {
