@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"testing"
@@ -28,26 +29,41 @@ import (
 //   - the database is whole;
 //   - one serial, at most one certificate; one order, at most one that is not abandoned;
 //   - every certificate is what was reserved, chains to its issuer and root, and lints;
+//   - a serial is reserved only for an order that is processing, and so will be taken up;
 //   - everything that clients were given is there, and issued;
 //   - an order is valid exactly if it has a certificate, and that is issued for it;
 //   - no work is left on what is final;
+//   - every list is signed by its issuer or root, under the number that it is stored with;
 //   - what is revoked or abandoned, and nothing else, is on the newest CRL if that is
 //     not stale, and on one issuer's only.
 func CheckCA(t testing.TB, dir string, served ...*x509.Certificate) {
 	t.Helper()
-	c := &checker{t: t, dir: dir, issuers: map[string]*x509.Certificate{}}
+	Seen{Certificates: served}.CheckCA(t, dir)
+}
+
+// Seen is what clients were given.
+type Seen struct {
+	Certificates []*x509.Certificate
+	// Lists are CRLs that were published: none that is stored is older, nor another one with the same number.
+	Lists []*x509.RevocationList
+}
+
+// CheckCA is CheckCA for what was seen.
+func (s Seen) CheckCA(t testing.TB, dir string) {
+	t.Helper()
+	c := &checker{t: t, dir: dir, issuers: map[string]*x509.Certificate{}, signers: map[string]*x509.Certificate{}}
 	c.open()
 	defer c.db.Close()
-	c.loadIssuers()
+	c.loadAuthorities()
 	certificates := c.certificates()
-	for _, leaf := range served {
+	for _, leaf := range s.Certificates {
 		stored, ok := certificates[hex.EncodeToString(leaf.SerialNumber.Bytes())]
 		if !ok || stored.state != rules.Issued || string(stored.der) != string(leaf.Raw) {
 			t.Errorf("serial %x was given to a client, and the store does not have it so (found: %v, %s)", leaf.SerialNumber, ok, stored.state)
 		}
 	}
 	c.orders(certificates)
-	c.crls(certificates)
+	c.crls(certificates, s.Lists)
 }
 
 // checker reads a stopped authority's directory.
@@ -57,6 +73,7 @@ type checker struct {
 	db      *sql.DB
 	roots   *x509.CertPool
 	issuers map[string]*x509.Certificate // by ID
+	signers map[string]*x509.Certificate // of CRLs, by ID: the issuers and the roots
 }
 
 // row is a certificate in the database.
@@ -80,27 +97,30 @@ func (c *checker) open() {
 	}
 }
 
-func (c *checker) loadIssuers() {
+func (c *checker) loadAuthorities() {
 	c.t.Helper()
 	c.roots = x509.NewCertPool()
-	for _, root := range c.glob("roots/*/root.pem") {
+	for number, root := range c.glob("roots/*/root.pem") {
 		c.roots.AddCert(root)
+		c.signers["root-"+number] = root
 	}
-	files, _ := filepath.Glob(filepath.Join(c.dir, "issuers/*/issuer.pem"))
-	for _, file := range files {
-		c.issuers[filepath.Base(filepath.Dir(file))] = c.read(file)
+	for number, issuer := range c.glob("issuers/*/issuer.pem") {
+		c.issuers[number], c.signers[number] = issuer, issuer
 	}
 	if len(c.issuers) == 0 {
 		c.t.Fatalf("%s has no issuer", c.dir)
 	}
 }
 
-func (c *checker) glob(pattern string) (list []*x509.Certificate) {
+// glob reads the certificates of a directory each, by the directory's name.
+func (c *checker) glob(pattern string) map[string]*x509.Certificate {
+	c.t.Helper()
+	found := map[string]*x509.Certificate{}
 	files, _ := filepath.Glob(filepath.Join(c.dir, pattern))
 	for _, file := range files {
-		list = append(list, c.read(file))
+		found[filepath.Base(filepath.Dir(file))] = c.read(file)
 	}
-	return list
+	return found
 }
 
 func (c *checker) read(file string) *x509.Certificate {
@@ -211,6 +231,7 @@ func lintRFC(der []byte) error {
 // orders checks that orders and certificates agree.
 func (c *checker) orders(certificates map[string]row) {
 	c.t.Helper()
+	underWay := map[string]bool{}
 	c.query("SELECT id, serial, error, length(csr) > 0, due, lease_until FROM orders", func(rows *sql.Rows) error {
 		var id, serial, problem string
 		var processing bool
@@ -219,6 +240,7 @@ func (c *checker) orders(certificates map[string]row) {
 			return err
 		}
 		certificate := certificates[serial]
+		underWay[id] = processing && serial == "" && problem == ""
 		switch {
 		case serial != "" && (certificate.state != rules.Issued || certificate.order != id):
 			c.t.Errorf("order %s is valid, but its certificate %s is %q for order %s", id, serial, certificate.state, certificate.order)
@@ -231,6 +253,17 @@ func (c *checker) orders(certificates map[string]row) {
 		}
 		return nil
 	})
+	for serial, r := range certificates {
+		if r.state == rules.Reserved && !underWay[r.order] {
+			c.t.Errorf("serial %s is reserved, and nobody will issue or abandon it: its order %s is not processing", serial, r.order)
+		}
+	}
+	c.authorizations()
+}
+
+// authorizations checks that what is to be done is done, and nothing else.
+func (c *checker) authorizations() {
+	c.t.Helper()
 	c.query("SELECT id, status, challenges LIKE '%processing%', due FROM authzs", func(rows *sql.Rows) error {
 		var id, status string
 		var processing bool
@@ -248,11 +281,12 @@ func (c *checker) orders(certificates map[string]row) {
 	})
 }
 
-// crls checks each issuer's newest CRL against what is revoked.
-func (c *checker) crls(certificates map[string]row) {
+// crls checks each issuer's and root's newest CRL against what is revoked, and what was seen.
+func (c *checker) crls(certificates map[string]row, seen []*x509.RevocationList) {
 	c.t.Helper()
 	listed := map[string]string{} // serial → issuer
 	fresh := map[string]bool{}
+	newest := map[string]*x509.RevocationList{}
 	c.query("SELECT c.issuer, c.number, c.der, c.revision = COALESCE((SELECT revision FROM revisions r WHERE r.issuer = c.issuer), 0) FROM crls c", func(rows *sql.Rows) error {
 		var issuer string
 		var number int64
@@ -265,15 +299,8 @@ func (c *checker) crls(certificates map[string]row) {
 		if err != nil {
 			return err
 		}
-		if list.Number.Int64() != number {
-			c.t.Errorf("CRL %d of issuer %s is numbered %s", number, issuer, list.Number)
-		}
-		if authority := c.issuers[issuer]; authority != nil {
-			if err := list.CheckSignatureFrom(authority); err != nil {
-				c.t.Errorf("CRL of issuer %s: %v", issuer, err)
-			}
-		}
-		fresh[issuer] = upToDate
+		fresh[issuer], newest[issuer] = upToDate, list
+		c.crl(issuer, number, list)
 		for _, entry := range list.RevokedCertificateEntries {
 			serial := hex.EncodeToString(entry.SerialNumber.Bytes())
 			if other, twice := listed[serial]; twice {
@@ -291,4 +318,38 @@ func (c *checker) crls(certificates map[string]row) {
 			c.t.Errorf("serial %s is revoked, but not on the CRL of its issuer, which is up to date", serial)
 		}
 	}
+	for _, list := range seen {
+		c.follows(newest, list)
+	}
+}
+
+// crl checks one list by itself.
+func (c *checker) crl(issuer string, number int64, list *x509.RevocationList) {
+	c.t.Helper()
+	if list.Number == nil || list.Number.Cmp(big.NewInt(number)) != 0 {
+		c.t.Errorf("CRL %d of issuer %s is numbered %s", number, issuer, list.Number)
+	}
+	if signer := c.signers[issuer]; signer == nil {
+		c.t.Errorf("there is a CRL of issuer %s, but no such issuer or root", issuer)
+	} else if err := list.CheckSignatureFrom(signer); err != nil {
+		c.t.Errorf("CRL of issuer %s: %v", issuer, err)
+	}
+}
+
+// follows checks that the newest lists were not published before seen was (RFC 5280 §5.2.3).
+func (c *checker) follows(newest map[string]*x509.RevocationList, seen *x509.RevocationList) {
+	c.t.Helper()
+	for issuer, signer := range c.signers {
+		if seen.CheckSignatureFrom(signer) != nil {
+			continue
+		}
+		switch list := newest[issuer]; {
+		case list == nil || list.Number.Cmp(seen.Number) < 0:
+			c.t.Errorf("CRL %s of issuer %s was published, and a newer one is not stored", seen.Number, issuer)
+		case list.Number.Cmp(seen.Number) == 0 && string(list.Raw) != string(seen.Raw):
+			c.t.Errorf("two CRLs of issuer %s have the number %s", issuer, seen.Number)
+		}
+		return
+	}
+	c.t.Errorf("CRL %s of %s was published, and none of the issuers and roots has signed it", seen.Number, seen.Issuer)
 }

@@ -2,6 +2,9 @@ package catest_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"database/sql"
 	"fmt"
@@ -49,7 +52,8 @@ func TestCheckCANotices(t *testing.T) {
 	if err := a.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	catest.CheckCA(t, a.Dir, served...)
+	seen := catest.Seen{Certificates: served, Lists: newestLists(t, a.Dir)}
+	seen.CheckCA(t, a.Dir)
 
 	serial := fmt.Sprintf("%x", served[0].SerialNumber)
 	breaks := []struct{ name, statement, want string }{
@@ -63,6 +67,11 @@ func TestCheckCANotices(t *testing.T) {
 		{"nobody's work", "UPDATE orders SET serial = '', csr = x'00'", "nobody will take it up"},
 		{"not on the CRL", "UPDATE certificates SET revoked = 1 WHERE serial = '" + serial + "'", "but not on the CRL"},
 		{"CRL number", "UPDATE crls SET number = number + 1", "is numbered"},
+		{"reserved for nothing", "UPDATE certificates SET state = 'reserved', der = x'' WHERE serial = '" + serial + "'", "nobody will issue or abandon it"},
+		{"reserved for nobody", "UPDATE certificates SET state = 'reserved', der = x'', order_id = 'none' WHERE serial = '" + serial + "'", "nobody will issue or abandon it"},
+		{"CRL of another signer", "UPDATE crls SET (number, der) = (SELECT number, der FROM crls WHERE issuer = '1') WHERE issuer = 'root-1'", "CRL of issuer root-1"},
+		{"CRL of nobody", "UPDATE crls SET issuer = '7' WHERE issuer = '1'", "no such issuer or root"},
+		{"CRL that went back", "DELETE FROM crls WHERE issuer = 'root-1'", "a newer one is not stored"},
 		{"unknown issuer", "UPDATE certificates SET issuer = '7' WHERE serial = '" + serial + "'", "there is no issuer"},
 	}
 	for _, b := range breaks {
@@ -80,10 +89,66 @@ func TestCheckCANotices(t *testing.T) {
 			}
 			_ = db.Close()
 			w := &witness{TB: t}
-			catest.CheckCA(w, dir, served...)
+			seen.CheckCA(w, dir)
 			if !strings.Contains(strings.Join(w.said, "\n"), b.want) {
 				t.Errorf("CheckCA said %q, want %q", w.said, b.want)
 			}
 		})
 	}
+}
+
+// TestCheckCANoticesASecondList: a number stands for one list (RFC 5280 §5.2.3).
+func TestCheckCANoticesASecondList(t *testing.T) {
+	a := catest.Start(t, "")
+	if err := a.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	other, want := newestLists(t, a.Dir)[0], "have the number"
+	issuer, key := authority(t, filepath.Join(a.Dir, "issuers", "1", "issuer"))
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: other.Number, ThisUpdate: other.ThisUpdate, NextUpdate: other.NextUpdate.Add(time.Hour),
+	}, issuer, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, err = x509.ParseRevocationList(der); err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{TB: t}
+	catest.Seen{Lists: []*x509.RevocationList{other}}.CheckCA(w, a.Dir)
+	if !strings.Contains(strings.Join(w.said, "\n"), want) {
+		t.Errorf("CheckCA said %q, want %q", w.said, want)
+	}
+}
+
+// newestLists reads the CRLs of a stopped authority, that of its issuer before that of its root.
+func newestLists(t *testing.T, dir string) (lists []*x509.RevocationList) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "cairn.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, issuer := range []string{"1", "root-1"} {
+		var der []byte
+		if err := db.QueryRowContext(t.Context(), "SELECT der FROM crls WHERE issuer = $1", issuer).Scan(&der); err != nil {
+			t.Fatal(err)
+		}
+		list, err := x509.ParseRevocationList(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lists = append(lists, list)
+	}
+	return lists
+}
+
+// authority reads base.pem and base.key.
+func authority(t *testing.T, base string) (*x509.Certificate, crypto.Signer) {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(base+".pem", base+".key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair.Leaf, pair.PrivateKey.(crypto.Signer)
 }
