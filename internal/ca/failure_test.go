@@ -3,15 +3,10 @@ package ca_test
 import (
 	"context"
 	"crypto/elliptic"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,26 +16,32 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca"
 	"github.com/cairn-ca/cairn/internal/ca/catest"
+	"github.com/cairn-ca/cairn/internal/ca/crl"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/validate"
 	"github.com/cairn-ca/cairn/internal/ca/work"
 )
 
-// The steps of an issuance that cross a border (docs/issuance.md), and what can happen there.
+// The steps of an issuance that cross a border, and what can happen there. Those between are
+// commits of the store, and a crash before or after one is a crash at the border beside it
+// (numbers are rows of docs/issuance.md):
+//
+//	prove        killed before: the challenge's answer is committed, nobody has looked
+//	             killed after: before the authorization is settled
+//	certificate  killed before: after 1, finalize's commit
+//	             killed after: after 7, before the order is valid
+//	lookup       killed before or after: before or after 2
+//	reserve      killed before: after 3; killed after: after 4
+//	settle       killed before: after 5; killed after: after 6
 var (
 	steps  = []string{"prove", "certificate", "lookup", "reserve", "settle"}
 	faults = []string{"lost", "done but reported failed", "killed before", "killed after"}
 )
 
-// childVariable tells this test's own program to be an authority that dies; see authorityThatDies.
-const childVariable = "CAIRN_TEST_CHILD"
-
-func TestMain(m *testing.M) {
-	if arguments := os.Getenv(childVariable); arguments != "" {
-		authorityThatDies(strings.Split(arguments, "\n"))
-	}
-	os.Exit(m.Run())
-}
+// moments are answers that the client was given, each after a commit. A crash right after
+// one loses nothing of it: the order, the settled authorization, finalize's commit and
+// issuance (row 1, or 8 if it was quick), the valid order (row 8), the certificate.
+var moments = []string{"ordered", "proven", "finalized", "valid", "fetched"}
 
 // TestFailureTable lets every step of an issuance go wrong once in every way. The client's
 // order must lead to one certificate all the same, and the authority keep its promises.
@@ -51,10 +52,21 @@ func TestFailureTable(t *testing.T) {
 				t.Parallel()
 				f := &failure{step: step, fault: fault}
 				responder := catest.NewResponder(t)
-				place := place{dir: filepath.Join(t.TempDir(), "ca"), listen: freeAddress(t), http: freeAddress(t), http01Port: responder.Port}
-				issueThrough(t, f, place, responder)
+				issueThrough(t, f, newPlace(t, responder.Port), responder)
 			})
 		}
+	}
+}
+
+// TestKilledAfterAnAnswer kills the authority once the client has an answer: what it
+// says is true in the next life, and the order leads to one certificate.
+func TestKilledAfterAnAnswer(t *testing.T) {
+	for _, moment := range moments {
+		t.Run(moment, func(t *testing.T) {
+			t.Parallel()
+			responder := catest.NewResponder(t)
+			issueThrough(t, &failure{fault: "killed", moment: moment}, newPlace(t, responder.Port), responder)
+		})
 	}
 }
 
@@ -64,11 +76,22 @@ type place struct {
 	http01Port        int
 }
 
+func newPlace(t testing.TB, http01Port int) place {
+	t.Helper()
+	return place{dir: filepath.Join(t.TempDir(), "ca"), listen: freeAddress(t), http: freeAddress(t), http01Port: http01Port}
+}
+
 func (p place) config(t testing.TB, f *failure) ca.Config {
 	c := catest.Config(t, p.dir, p.http01Port)
 	c.Listen, c.HTTP = p.listen, p.http
 	c.Seams = f.seams()
 	return c
+}
+
+// start starts an authority at p in this process.
+func (p place) start(t testing.TB, f *failure) *catest.Authority {
+	t.Helper()
+	return catest.Start(t, p.dir, func(c *ca.Config) { *c = p.config(t, f) })
 }
 
 // issueThrough obtains a certificate from an authority in which f happens once.
@@ -77,17 +100,31 @@ func issueThrough(t *testing.T, f *failure, p place, responder *catest.Responder
 	defer cancel()
 	dies := strings.HasPrefix(f.fault, "killed")
 	// The first life makes the directory, so that the root is known.
-	first := catest.Start(t, p.dir, func(c *ca.Config) { *c = p.config(t, &failure{}) })
+	first := p.start(t, &failure{})
 	root, directory := first.Page().Root, first.Page().Directory
 	if err := first.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	var second *catest.Authority
-	var child *exec.Cmd
+	answered := func(string) {}
+	died := make(chan struct{})
 	if dies {
-		child = startChild(t, p, f)
+		child := startChild(t, p, f)
+		child.waitUntilReady(t)
+		go func() { child.err = child.Wait(); close(died) }()
+		answered = func(moment string) {
+			if moment == f.moment {
+				_ = child.Process.Kill()
+				<-died // a dying process answers nothing more
+			}
+		}
+		defer func() {
+			if child.err == nil || !strings.Contains(child.err.Error(), "killed") {
+				t.Errorf("the child ended otherwise: %v", child.err)
+			}
+		}()
 	} else {
-		second = catest.Start(t, p.dir, func(c *ca.Config) { *c = p.config(t, f) })
+		second = p.start(t, f)
 	}
 	client := catest.NewClient(t, directory, root)
 	if _, err := client.Register(ctx, acme.NewAccount{}); err != nil {
@@ -99,14 +136,16 @@ func issueThrough(t *testing.T, f *failure, p place, responder *catest.Responder
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		got, err := obtainPatiently(ctx, client, responder, "a.test")
+		got, err := obtainPatiently(ctx, client, responder, answered)
 		done <- outcome{got, err}
 	}()
 	if dies {
-		if err := child.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
-			t.Fatalf("the child ended otherwise: %v", err)
+		select {
+		case <-died:
+		case <-ctx.Done():
+			t.Fatal("the child did not die")
 		}
-		second = catest.Start(t, p.dir, func(c *ca.Config) { *c = p.config(t, &failure{}) })
+		second = p.start(t, &failure{})
 	}
 	end := <-done
 	if end.err != nil {
@@ -122,13 +161,14 @@ func issueThrough(t *testing.T, f *failure, p place, responder *catest.Responder
 	if err := second.Stop(); err != nil {
 		t.Error(err)
 	}
-	catest.CheckCA(t, p.dir, []*x509.Certificate{end.got.Chain.Certificates[0]}...)
+	catest.CheckCA(t, p.dir, end.got.Chain.Certificates[0])
 }
 
 // obtainPatiently obtains a certificate with one order and one CSR, repeating each
-// request whose connection broke, as RFC 8555 lets a client do.
-func obtainPatiently(ctx context.Context, client *acme.Client, responder *catest.Responder, name string) (*catest.Obtained, error) {
-	ids := []acme.Identifier{acme.IdentifierFor(name)}
+// request whose connection broke, as RFC 8555 lets a client do. answered is called at
+// each of moments.
+func obtainPatiently(ctx context.Context, client *acme.Client, responder *catest.Responder, answered func(string)) (*catest.Obtained, error) {
+	ids := []acme.Identifier{acme.IdentifierFor("a.test")}
 	key, err := sign.NewKey(elliptic.P256())
 	if err != nil {
 		return nil, err
@@ -138,7 +178,7 @@ func obtainPatiently(ctx context.Context, client *acme.Client, responder *catest
 		return nil, err
 	}
 	got := &catest.Obtained{Key: key}
-	for _, step := range []func() error{
+	for i, step := range []func() error{
 		func() (err error) {
 			got.Order, err = client.NewOrder(ctx, acme.NewOrder{Identifiers: ids})
 			return err
@@ -154,6 +194,7 @@ func obtainPatiently(ctx context.Context, client *acme.Client, responder *catest
 		if err := untilAnswered(ctx, step); err != nil {
 			return nil, err
 		}
+		answered(moments[i])
 	}
 	return got, nil
 }
@@ -176,6 +217,8 @@ func untilAnswered(ctx context.Context, step func() error) error {
 // failure is one fault at one step, once.
 type failure struct {
 	step, fault string
+	own         bool   // at the authority's own HTTPS certificate, not at a client's
+	moment      string // instead of a step: an answer, after which the process is killed
 	mu          sync.Mutex
 	done        bool
 }
@@ -216,7 +259,7 @@ func die() {
 	select {} // the signal is on its way
 }
 
-// seams puts f at every border. What an authority does for itself at its start is left alone.
+// seams puts f at every border.
 func (f *failure) seams() ca.Seams {
 	if f.step == "" {
 		return ca.Seams{Pause: 50 * time.Millisecond}
@@ -226,6 +269,7 @@ func (f *failure) seams() ca.Seams {
 		Journal:   func(j sign.Journal) sign.Journal { return failingJournal{j, f} },
 		Signer:    func(s work.Signer) work.Signer { return failingSigner{s, f} },
 		Validator: func(v work.Validator) work.Validator { return failingValidator{v, f} },
+		CRL:       func(s crl.Signer) crl.Signer { return failingCRL{s, f} },
 	}
 }
 
@@ -235,21 +279,21 @@ type failingJournal struct {
 }
 
 func (j failingJournal) Lookup(ctx context.Context, order string) (e sign.Entry, found bool, err error) {
-	err = j.unlessOwn(order, "lookup", func() error { e, found, err = j.Journal.Lookup(ctx, order); return err })
+	err = j.of(order, "lookup", func() error { e, found, err = j.Journal.Lookup(ctx, order); return err })
 	return e, found, err
 }
 
 func (j failingJournal) Reserve(ctx context.Context, e sign.Entry, replaces string) error {
-	return j.unlessOwn(e.Order, "reserve", func() error { return j.Journal.Reserve(ctx, e, replaces) })
+	return j.of(e.Order, "reserve", func() error { return j.Journal.Reserve(ctx, e, replaces) })
 }
 
 func (j failingJournal) Settle(ctx context.Context, e sign.Entry) error {
-	return j.unlessOwn(e.Order, "settle", func() error { return j.Journal.Settle(ctx, e) })
+	return j.of(e.Order, "settle", func() error { return j.Journal.Settle(ctx, e) })
 }
 
-// unlessOwn leaves the authority's own HTTPS certificate alone.
-func (j failingJournal) unlessOwn(order, step string, do func() error) error {
-	if strings.HasPrefix(order, "https-") {
+// of runs a step of the kind of order that the failure is for, and leaves the other kind alone.
+func (j failingJournal) of(order, step string, do func() error) error {
+	if strings.HasPrefix(order, "https-") != j.own {
 		return do()
 	}
 	return j.at(step, do)
@@ -275,51 +319,15 @@ func (v failingValidator) Prove(ctx context.Context, r validate.Request) (result
 	return result, err
 }
 
-// startChild starts an authority at p, in a process of its own, that f kills. It returns once that listens.
-func startChild(t *testing.T, p place, f *failure) *exec.Cmd {
-	t.Helper()
-	hosts := p.config(t, f).HostsFile
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"="+strings.Join([]string{p.dir, p.listen, p.http, strconv.Itoa(p.http01Port), f.step, f.fault, hosts}, "\n"))
-	cmd.Stderr = t.Output()
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	if n, err := stdout.Read(make([]byte, 1)); n != 1 {
-		t.Fatalf("the child did not start: %v", err)
-	}
-	return cmd
+type failingCRL struct {
+	crl.Signer
+	*failure
 }
 
-// authorityThatDies is the child's program.
-func authorityThatDies(arguments []string) {
-	port, _ := strconv.Atoi(arguments[3])
-	f := &failure{step: arguments[4], fault: arguments[5]}
-	authority, err := ca.Open(context.Background(), ca.Config{
-		Dir: arguments[0], Listen: arguments[1], HTTP: arguments[2], HTTP01Port: port,
-		HostsFile: arguments[6], ResolvConf: os.DevNull, Machine: catest.Machine, Seams: f.seams(),
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+func (s failingCRL) CRL(ctx context.Context, r sign.CRLRequest) (der []byte, err error) {
+	if strings.HasPrefix(r.Issuer, "root-") {
+		return s.Signer.CRL(ctx, r)
 	}
-	fmt.Print(".")
-	fmt.Fprintln(os.Stderr, authority.Serve(context.Background()))
-	os.Exit(1)
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	err = s.at("crl", func() error { der, err = s.Signer.CRL(ctx, r); return err })
+	return der, err
 }
