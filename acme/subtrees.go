@@ -20,6 +20,9 @@ func ParseSubtrees(items []string) (Subtrees, error) {
 	var s Subtrees
 	for _, item := range items {
 		if prefix, err := netip.ParsePrefix(item); err == nil {
+			if prefix.Addr().Is4In6() {
+				return Subtrees{}, fmt.Errorf("%q is a range of IPv4 addresses in IPv6 form: write it in IPv4 form", item)
+			}
 			if prefix.Masked() != prefix {
 				return Subtrees{}, fmt.Errorf("%q has bits set beyond its length: write %s", item, prefix.Masked())
 			}
@@ -76,18 +79,18 @@ func (s Subtrees) Union(t Subtrees) Subtrees {
 	}.Reduce()
 }
 
-// Reduce drops what another part of s contains anyway; the order stays.
+// Reduce drops what another part of s contains anyway, and repetitions; the order stays.
 func (s Subtrees) Reduce() Subtrees {
 	var kept Subtrees
-	for i, domain := range s.Domains {
-		rest := Subtrees{Domains: slices.Concat(kept.Domains, s.Domains[i+1:])}
-		if !rest.containsDomain(domain) {
+	for _, domain := range s.Domains {
+		others := Subtrees{Domains: slices.DeleteFunc(slices.Clone(s.Domains), func(other string) bool { return other == domain })}
+		if !slices.Contains(kept.Domains, domain) && !others.containsDomain(domain) {
 			kept.Domains = append(kept.Domains, domain)
 		}
 	}
-	for i, prefix := range s.Ranges {
-		rest := Subtrees{Ranges: slices.Concat(kept.Ranges, s.Ranges[i+1:])}
-		if !rest.containsRange(prefix) {
+	for _, prefix := range s.Ranges {
+		others := Subtrees{Ranges: slices.DeleteFunc(slices.Clone(s.Ranges), func(other netip.Prefix) bool { return other == prefix })}
+		if !slices.Contains(kept.Ranges, prefix) && !others.containsRange(prefix) {
 			kept.Ranges = append(kept.Ranges, prefix)
 		}
 	}

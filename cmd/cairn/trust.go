@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/cairn-ca/cairn/internal/ca"
+	"github.com/cairn-ca/cairn/internal/ca/datadir"
 	"github.com/cairn-ca/cairn/internal/ca/trust"
 )
 
@@ -20,6 +24,9 @@ func newTrust() *cobra.Command {
 --install it makes this machine trust the root, with --uninstall no longer.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			page, err := ca.PageOf(data)
+			if errors.Is(err, datadir.ErrNotMade) {
+				return withHint(err, "say with --data where the CA keeps its data: root.pem is in that directory, and `cairn up` printed its path")
+			}
 			if err != nil {
 				return err
 			}
@@ -28,6 +35,7 @@ func newTrust() *cobra.Command {
 			}
 			store := trust.NewStore(trust.StoreConfig{Command: command(data, install)})
 			if install {
+				fmt.Fprintf(cmd.OutOrStdout(), "Root fingerprint %s\nIt vouches only for %s.\n", page.Colons(), strings.Join(page.Names, ", "))
 				done, err := store.Install(cmd.Context(), page.Root)
 				return tell(cmd.OutOrStdout(), done, "now trusts the root", err)
 			}
@@ -50,7 +58,11 @@ func command(data string, install bool) string {
 	if install {
 		action = "--install"
 	}
-	return fmt.Sprintf("cairn trust --data %s %s", data, action)
+	program, err := os.Executable() // sudo may look for programs elsewhere
+	if err != nil {
+		program = "cairn"
+	}
+	return fmt.Sprintf("%s trust --data %s %s", trust.Quote(program), trust.Quote(data), action)
 }
 
 // tell says what was done to the machine's store.

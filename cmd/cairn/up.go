@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -98,6 +99,9 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 	if f.verbose {
 		level = slog.LevelDebug
 	}
+	if f.data == "" {
+		return bad("data", f.data, "neither it nor $HOME or $XDG_DATA_HOME says where data belongs")
+	}
 	c := ca.Config{
 		Dir: f.data, Listen: f.listen, HTTP: f.http, URL: f.url, NewRoot: f.newRoot, Terms: f.terms,
 		HTTP01Port: f.http01Port, TLSALPN01Port: f.tlsALPN01Port, Resolvers: f.resolvers,
@@ -128,6 +132,11 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 			return bad(flag, strconv.Itoa(port), "a port is from 1 to 65535")
 		}
 	}
+	if f.url != "" {
+		if c.URL, err = ca.ParseURL(f.url); err != nil {
+			return ca.Config{}, usageError{fmt.Errorf("--url %w", err)}
+		}
+	}
 	if u, err := url.Parse(f.terms); f.terms != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "") {
 		return bad("terms", f.terms, "it is not the URL of a page")
 	}
@@ -136,13 +145,21 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 
 // explain adds what to do about an error of starting, where its text does not say so.
 func explain(err error) error {
+	var network *net.OpError
+	listening := errors.As(err, &network)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return withHint(err, "another program has the port: choose another with --listen or --http, or end that program")
-	case errors.Is(err, syscall.EACCES) || errors.Is(err, fs.ErrPermission):
-		return withHint(err, "choose a port above 1023 and a directory of yours (--data), or start as root")
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return withHint(err, "--listen and --http take an address of this machine, or just :PORT")
+	case listening && errors.Is(err, fs.ErrPermission):
+		return withHint(err, "choose a port above 1023 with --listen and --http, or start as root")
+	case errors.Is(err, syscall.EROFS):
+		return withHint(err, "the file system can only be read: choose another directory with --data")
+	case errors.Is(err, syscall.ENOSPC):
+		return withHint(err, "the disk is full: make room, or choose another directory with --data")
+	case errors.Is(err, fs.ErrPermission):
+		return withHint(err, "choose a directory of yours with --data, or start as the user whose it is")
 	}
 	return err
 }

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,9 +83,9 @@ type CA struct {
 	front     http.Handler
 
 	https, http net.Listener
-	url         string   // https://HOST[:PORT], without a path
-	httpURL     string   // http://HOST:PORT
-	published   []string // httpURL, and those of earlier runs
+	url         string              // https://HOST[:PORT], without a path
+	httpURL     string              // http://HOST:PORT
+	published   []datadir.Published // httpURL, and those of earlier runs that certificates still point to
 }
 
 // Open makes or opens the data directory, listens, and is ready to Serve. On
@@ -136,20 +135,82 @@ func (c *CA) listen(ctx context.Context) (err error) {
 // findURL checks the configured URL, or makes one of the machine's name.
 func (c *CA) findURL(machine Machine) (string, error) {
 	if c.config.URL != "" {
-		u, err := url.Parse(c.config.URL)
-		if err != nil || u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
-			return "", fmt.Errorf("--url %q is not of the form https://HOST[:PORT]", c.config.URL)
-		}
-		if _, problem := acme.IdentifierFor(u.Hostname()).Normalize(); problem != nil {
-			return "", fmt.Errorf("--url %q: %s", c.config.URL, problem.Detail)
-		}
-		return "https://" + strings.ToLower(u.Host), nil
+		return ParseURL(c.config.URL)
 	}
-	host := "localhost"
-	if addr := c.https.Addr().(*net.TCPAddr); !addr.IP.IsLoopback() && len(machine.Names) > 0 {
-		host = machine.Names[len(machine.Names)-1] // the full name, if there is one
+	host := c.host(machine)
+	if host == "localhost" && !c.https.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		c.log.Warn("this machine has no name and no address that others could use: they cannot follow the URLs of this CA", "remedy", "--url https://HOST:PORT")
 	}
-	return "https://" + net.JoinHostPort(host, port(c.https)), nil
+	return ParseURL("https://" + net.JoinHostPort(host, port(c.https)))
+}
+
+// host is what others call this machine: its full name, if there is one, or else an address.
+func (c *CA) host(machine Machine) string {
+	bound := c.https.Addr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	switch {
+	case bound.IsLoopback() && (bound == netip.IPv6Loopback() || bound == netip.AddrFrom4([4]byte{127, 0, 0, 1})):
+		return "localhost"
+	case bound.IsLoopback():
+		return bound.String()
+	case len(machine.Names) > 0:
+		return machine.Names[len(machine.Names)-1]
+	case !bound.IsUnspecified():
+		return bound.String()
+	}
+	for _, addr := range machine.Addresses {
+		if !addr.IsLoopback() {
+			return addr.String()
+		}
+	}
+	return "localhost"
+}
+
+// ParseURL checks the URL of a CA, https://HOST[:PORT], and returns it in its one form.
+func ParseURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" ||
+		u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil || strings.HasSuffix(u.Host, ":") {
+		return "", fmt.Errorf("%q is not of the form https://HOST[:PORT]", text)
+	}
+	id, problem := acme.IdentifierFor(u.Hostname()).Normalize()
+	if problem != nil {
+		return "", fmt.Errorf("%q: %s", text, problem.Detail)
+	}
+	if base, wildcard := id.Base(); wildcard {
+		return "", fmt.Errorf("%q: *.%s is not one host", text, base.Value)
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return "", fmt.Errorf("%q: a port is from 1 to 65535", text)
+		}
+		if p != "443" { // which browsers and clients leave out
+			return "https://" + net.JoinHostPort(id.Value, p), nil
+		}
+	}
+	if strings.Contains(id.Value, ":") {
+		return "https://[" + id.Value + "]", nil
+	}
+	return "https://" + id.Value, nil
+}
+
+// keepPublished is how long a place that certificates pointed to is remembered: longer than they live.
+const keepPublished = 100 * 24 * time.Hour
+
+// maxPublished bounds the places that a CRL names.
+const maxPublished = 32
+
+// republish makes url the present place and forgets those that no certificate points to any more.
+func republish(earlier []datadir.Published, url string, now time.Time) []datadir.Published {
+	list := []datadir.Published{{URL: url}}
+	for _, place := range earlier {
+		if place.Last.IsZero() {
+			place.Last = now
+		}
+		if place.URL != url && now.Sub(place.Last) < keepPublished && len(list) < maxPublished {
+			list = append(list, place)
+		}
+	}
+	return list
 }
 
 func (c *CA) openDirectory(context.Context) (err error) {
@@ -160,9 +221,8 @@ func (c *CA) openDirectory(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	earlier := slices.DeleteFunc(addresses.Published, func(url string) bool { return url == c.httpURL })
-	c.published = append([]string{c.httpURL}, earlier...)
-	return c.dir.SetAddresses(datadir.Addresses{ACME: c.url, Published: c.published})
+	c.published = republish(addresses.Published, c.httpURL, time.Now())
+	return nil
 }
 
 // openHierarchy loads the roots and issuers, makes what is missing, and ends the first run.
@@ -171,16 +231,22 @@ func (c *CA) openHierarchy(context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.hierarchy, err = openHierarchy(hierarchyConfig{
+	names := machine.Subtrees()
+	host := mustParse(c.url).Hostname()
+	named := Machine{}
+	named.addNames(host) // what clients call the CA by is its own name, too
+	names = names.Union(acme.Subtrees{Domains: named.Names})
+	if c.hierarchy, err = openHierarchy(hierarchyConfig{
 		dir: c.dir, published: c.published, log: c.log,
-		standard: machine.Subtrees(), asked: c.config.Names, newRoot: c.config.NewRoot,
-		label: mustParse(c.url).Hostname(),
-	})
-	return err
+		standard: names, asked: c.config.Names, newRoot: c.config.NewRoot, label: host,
+	}); err != nil {
+		return err
+	}
+	// Before anything is signed that points there.
+	return c.dir.SetAddresses(datadir.Addresses{ACME: c.url, Published: c.published})
 }
 
-// openStore opens the database. No other process has the data directory, so
-// whatever work an earlier one had leased is free.
+// openStore opens the database.
 func (c *CA) openStore(ctx context.Context) (err error) {
 	c.db, err = store.Open(ctx, store.Config{Path: c.dir.Database(), Log: c.log})
 	return err
@@ -197,6 +263,9 @@ func (c *CA) openSigner(ctx context.Context) error {
 		return err
 	}
 	lists := through[crl.Signer](c.config.Seams.CRL, signer)
+	if err := c.openWorker(ctx, signer); err != nil {
+		return err
+	}
 	c.leafCRLs = crl.New(crl.Config{DB: c.db, Signer: lists, Issuers: c.hierarchy.issuerIDs(), URLs: c.hierarchy.crlURLs(), Log: c.log})
 	// A root's CRL changes when an issuer is revoked, which is once in a blue moon. It must
 	// outlive the time for which the root's key is locked away.
@@ -209,13 +278,11 @@ func (c *CA) openSigner(ctx context.Context) error {
 		dir: c.dir, signer: signer, issuer: c.hierarchy.issuers[0], log: c.log,
 		urlHost: mustParse(c.url).Hostname(), permitted: c.hierarchy.names(), machine: c.config.Machine,
 	}
-	if err := c.own.fit(ctx); err != nil {
-		return err
-	}
-	return c.openWorker(ctx, signer)
+	return c.own.fit(ctx)
 }
 
-// openWorker makes what validates and issues.
+// openWorker makes what validates and issues. No other process has the data
+// directory, so whatever an earlier one was at is free.
 func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 	resolver, err := validate.NewResolver(validate.ResolverConfig{
 		HostsFile: c.config.HostsFile, ResolvConf: c.config.ResolvConf, Servers: c.config.Resolvers,
@@ -285,7 +352,7 @@ func PageOf(dir string) (trust.Page, error) {
 	if err != nil {
 		return trust.Page{}, fmt.Errorf("reading %s: %w", d.RootFile(), err)
 	}
-	page := pageAt(addresses.ACME, addresses.Published[0], root)
+	page := pageAt(addresses.ACME, addresses.Published[0].URL, root)
 	page.RootFile = d.RootFile()
 	return page, nil
 }
@@ -313,23 +380,17 @@ func (c *CA) page(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	base, httpBase := c.url, c.httpURL
-	if host := hostOf(r.Host); c.own.owns(host) {
-		base, httpBase = "https://"+r.Host, "http://"+net.JoinHostPort(host, port(c.http))
+	// A Host that is no HOST[:PORT] is not the CA's, whatever it begins with.
+	if asked, err := ParseURL("https://" + r.Host); err == nil && c.own.owns(mustParse(asked).Hostname()) {
+		base, httpBase = asked, "http://"+net.JoinHostPort(mustParse(asked).Hostname(), port(c.http))
 	}
 	page := pageAt(base, httpBase, c.hierarchy.roots[0].certificate)
 	page.Terms = c.config.Terms
 	trust.SetHeaders(w.Header())
 	if err := page.WriteHTML(w); err != nil {
-		c.log.Error("writing the trust page failed", "error", err)
+		c.log.Debug("writing the trust page failed", "error", err)
+		http.Error(w, "the page cannot be shown", http.StatusInternalServerError) // too late if the peer went away
 	}
-}
-
-// hostOf is a Host header without its port, and without the brackets of IPv6.
-func hostOf(header string) string {
-	if host, _, err := net.SplitHostPort(header); err == nil {
-		return host
-	}
-	return strings.Trim(header, "[]")
 }
 
 func orElse(value, standard string) string {

@@ -3,6 +3,7 @@ package ca
 import (
 	"crypto"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -48,10 +49,10 @@ type hierarchy struct {
 type hierarchyConfig struct {
 	dir       *datadir.Dir
 	log       *slog.Logger
-	published []string      // http://HOST:PORT for the URLs in certificates, past ones after the present one
-	label     string        // what tells this CA's certificates from another's, for people
-	standard  acme.Subtrees // permitted without asking
-	asked     acme.Subtrees // permitted by request
+	published []datadir.Published // http://HOST:PORT for the URLs in certificates, past ones after the present one
+	label     string              // what tells this CA's certificates from another's, for people
+	standard  acme.Subtrees       // permitted without asking
+	asked     acme.Subtrees       // permitted by request
 	newRoot   bool
 }
 
@@ -60,44 +61,69 @@ type hierarchyConfig struct {
 // newRoot is set, and the next issuer when the present one grows old.
 func openHierarchy(c hierarchyConfig) (*hierarchy, error) {
 	h := &hierarchy{hierarchyConfig: c}
+	now := time.Now()
+	if now.Before(written) {
+		return nil, fmt.Errorf("the clock of this machine says that it is %s, which cannot be: set it right, "+
+			"since certificates that are made now would be of no use", now.UTC().Format(time.RFC3339))
+	}
 	if err := h.load(); err != nil {
 		return nil, err
 	}
-	if err := h.makeRoot(); err != nil {
+	if err := h.makeRoot(now); err != nil {
 		return nil, err
 	}
-	if err := h.makeIssuer(time.Now()); err != nil {
+	if err := h.makeIssuer(now); err != nil {
 		return nil, err
 	}
 	return h, nil
 }
 
-// makeRoot makes a root if there is none, or none for the names and the operator wants another.
-func (h *hierarchy) makeRoot() error {
-	names := h.standard.Union(h.asked)
-	if len(h.roots) > 0 {
-		permitted := sign.NamesOf(h.roots[0].certificate)
-		missing := permitted.Missing(h.asked)
-		if len(missing.Strings()) == 0 {
-			if h.newRoot {
-				h.log.Info("no new root is needed: the present one permits the names", "root", h.roots[0].id)
-			}
+// written is a moment that no right clock is before any more.
+var written = time.Date(2026, time.November, 23, 0, 0, 0, 0, time.UTC)
+
+// makeRoot makes a root if there is none, or if the present one will not do and the operator wants another.
+func (h *hierarchy) makeRoot(now time.Time) error {
+	if len(h.roots) == 0 {
+		return h.addRoot(h.standard.Union(h.asked), now)
+	}
+	root := h.roots[0].certificate
+	permitted := sign.NamesOf(root)
+	missing := permitted.Missing(h.asked)
+	var why error
+	switch {
+	case len(missing.Strings()) > 0:
+		why = fmt.Errorf("the root certificate does not permit %s, and a root cannot be changed", strings.Join(missing.Strings(), ", "))
+	case now.Before(root.NotBefore):
+		why = fmt.Errorf("the clock says %s, but the root certificate begins at %s: set the clock; if it was wrong when the root was made",
+			now.UTC().Format(time.RFC3339), root.NotBefore.Format(time.RFC3339))
+	case now.After(root.NotAfter):
+		why = fmt.Errorf("the root certificate ended on %s", root.NotAfter.Format(time.DateOnly))
+	case root.NotAfter.Sub(now) < issuerReserve:
+		if !h.newRoot {
+			h.log.Warn("the root certificate ends within a year", "end", root.NotAfter, "remedy", "add --new-root, and trust the new root everywhere before that")
 			return nil
 		}
-		if !h.newRoot {
-			return fmt.Errorf("the root certificate does not permit %s, and a root cannot be changed: "+
-				"add --new-root to make another one beside it, which has to be trusted anew", strings.Join(missing.Strings(), ", "))
+	default:
+		if h.newRoot {
+			h.log.Info("no new root is needed: the present one permits the names", "root", h.roots[0].id)
 		}
-		names = names.Union(permitted)
+		return nil
 	}
+	if why != nil && !h.newRoot {
+		return fmt.Errorf("%w: add --new-root to make another one beside it, which has to be trusted anew", why)
+	}
+	return h.addRoot(h.standard.Union(h.asked).Union(permitted), now)
+}
+
+// addRoot makes a root for names. It becomes the newest.
+func (h *hierarchy) addRoot(names acme.Subtrees, now time.Time) error {
 	n := len(h.roots) + 1
 	key, err := sign.NewKey(elliptic.P384())
 	if err != nil {
 		return err
 	}
-	now := time.Now()
 	der, err := sign.NewRoot(key, sign.CAConfig{
-		CommonName: fmt.Sprintf("Cairn root %d of %.30s", n, h.label),
+		CommonName: commonName("root", n, h.label),
 		Names:      names, NotBefore: now.Add(-time.Hour), Lifetime: rootLifetime,
 	})
 	if err != nil {
@@ -115,13 +141,22 @@ func (h *hierarchy) makeRoot() error {
 	return h.load()
 }
 
+// commonName names a root or an issuer for people. No other has the same name, since
+// verifiers look certificates up by it.
+func commonName(kind string, n int, label string) string {
+	var unique [3]byte
+	_, _ = rand.Read(unique[:]) // never fails
+	return fmt.Sprintf("Cairn %s %d of %.30s (%x)", kind, n, label, unique)
+}
+
 // makeIssuer makes an issuer under the newest root if there is none, or none with enough life left.
 func (h *hierarchy) makeIssuer(now time.Time) error {
 	root := h.roots[0]
 	if len(h.issuers) > 0 {
 		newest := h.issuers[0].certificate
 		under := newest.CheckSignatureFrom(root.certificate) == nil
-		if left := newest.NotAfter.Sub(now); under && left > issuerReserve {
+		longest := !newest.NotAfter.Before(root.certificate.NotAfter) // no other could last longer
+		if left := newest.NotAfter.Sub(now); under && (left > issuerReserve || longest) {
 			return nil
 		} else if under && root.key == nil {
 			if left <= 0 {
@@ -140,9 +175,11 @@ func (h *hierarchy) makeIssuer(now time.Time) error {
 	if err != nil {
 		return err
 	}
+	notBefore := now.Add(-time.Hour)
+	rest := root.certificate.NotAfter.Sub(notBefore.Truncate(time.Second)) + time.Second // no issuer outlives its root
 	der, err := sign.NewIntermediate(key.Public(), root.issuer(), sign.CAConfig{
-		CommonName: fmt.Sprintf("Cairn issuer %d of %.30s", n, h.label),
-		Names:      sign.NamesOf(root.certificate), NotBefore: now.Add(-time.Hour), Lifetime: issuerLifetime,
+		CommonName: commonName("issuer", n, h.label),
+		Names:      sign.NamesOf(root.certificate), NotBefore: notBefore, Lifetime: min(issuerLifetime, rest),
 		IssuerURL: root.issuerURL, CRLURL: root.crlURLs[0],
 	})
 	if err != nil {
@@ -171,7 +208,7 @@ func (h *hierarchy) load() error {
 		if err != nil {
 			return fmt.Errorf("loading root %d: %w", pair.Number, err)
 		}
-		a.issuerURL = h.published[0] + "/roots/" + a.id + ".der"
+		a.issuerURL = h.published[0].URL + "/roots/" + a.id + ".der"
 		h.roots = append(h.roots, a)
 	}
 	issuers, err := h.dir.Issuers()
@@ -183,7 +220,7 @@ func (h *hierarchy) load() error {
 		if err != nil {
 			return fmt.Errorf("loading issuer %d: %w", pair.Number, err)
 		}
-		a.issuerURL = h.published[0] + "/issuers/" + a.id + ".der"
+		a.issuerURL = h.published[0].URL + "/issuers/" + a.id + ".der"
 		h.issuers = append(h.issuers, a)
 	}
 	slices.Reverse(h.roots)
@@ -203,8 +240,8 @@ func (h *hierarchy) authority(id string, pair datadir.Pair) (a authority, err er
 		}
 	}
 	// Certificates keep the URL that they were issued with, so a list names all that were ever used.
-	for _, base := range h.published {
-		a.crlURLs = append(a.crlURLs, base+"/crl/"+id+".crl")
+	for _, place := range h.published {
+		a.crlURLs = append(a.crlURLs, place.URL+"/crl/"+id+".crl")
 	}
 	return a, nil
 }

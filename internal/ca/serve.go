@@ -28,8 +28,9 @@ func (c *CA) Serve(ctx context.Context) error {
 		loops.Go(func() { loop(ctx) })
 	}
 	failed := make(chan error, 2)
-	loops.Go(func() { failed <- https.ServeTLS(c.https, "", "") })
-	loops.Go(func() { failed <- plain.Serve(c.http) })
+	limit := newLimit()
+	loops.Go(func() { failed <- https.ServeTLS(limit.on(c.https), "", "") })
+	loops.Go(func() { failed <- plain.Serve(limit.on(c.http)) })
 
 	var err error
 	select {
@@ -58,6 +59,7 @@ func (c *CA) server(handler http.Handler) *http.Server {
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 64},
 		ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelDebug), // failed handshakes and the like
 	}
 }

@@ -3,6 +3,7 @@ package datadir
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // addressesName is the file that Addresses are kept in.
@@ -11,9 +12,15 @@ const addressesName = "addresses.json"
 // Addresses is where an authority is to be found.
 type Addresses struct {
 	ACME string `json:"acme"` // https://HOST[:PORT] of the last run
-	// Published is every http://HOST:PORT that a certificate has pointed to for CRLs
-	// and issuers, the present one first. Certificates keep what they were issued with.
-	Published []string `json:"published"`
+	// Published is where living certificates point to for CRLs and issuers, the present
+	// place first. Certificates keep what they were issued with.
+	Published []Published `json:"published"`
+}
+
+// Published is a place that certificates point to.
+type Published struct {
+	URL  string    `json:"url"`           // http://HOST:PORT
+	Last time.Time `json:"last,omitzero"` // when another took its place; zero for the present one
 }
 
 // Addresses returns what SetAddresses stored, or nothing if it was never called.

@@ -122,3 +122,13 @@ func (tx *Tx) Revoked(issuer string, now time.Time) ([]rules.Certificate, error)
 	}
 	return revoked, nil
 }
+
+// Reserved lists the certificates whose signing has begun and neither been settled nor given up.
+func (tx *Tx) Reserved() (list []rules.Certificate, err error) {
+	err = tx.each(func(r *row) error { list = append(list, readCertificate(r)); return nil },
+		`SELECT `+certificateColumns+` FROM certificates WHERE state = 'reserved' ORDER BY order_id`)
+	if err != nil {
+		return nil, fmt.Errorf("reserved certificates: %w", err)
+	}
+	return list, nil
+}

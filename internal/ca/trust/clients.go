@@ -29,8 +29,8 @@ func (p Page) Clients() []Client {
 		root = p.RootFile
 	}
 	fill := strings.NewReplacer(
-		"{directory}", quote(p.Directory),
-		"{root}", quote(root),
+		"{directory}", Quote(p.Directory),
+		"{root}", Quote(root),
 		"{caddyroot}", caddyQuote(root),
 	).Replace
 	return []Client{
@@ -39,15 +39,15 @@ func (p Page) Clients() []Client {
 		{Name: "lego", Note: "version 4", Text: fill("LEGO_CA_CERTIFICATES={root} lego --server {directory}" +
 			" --email you@example.com --accept-tos --domains NAME --http run")},
 		{Name: "acme.sh", Text: fill("acme.sh --issue --server {directory} --ca-bundle {root} --standalone -d NAME")},
-		{Name: "Caddy", Note: "in the global options of the Caddyfile",
+		{Name: "Caddy", Note: "in the global options of the Caddyfile (the root must be readable by Caddy's user: copy it)",
 			Text: fill("acme_ca " + p.Directory + "\nacme_ca_root {caddyroot}")},
 		{Name: "cairnbot", Text: fill("cairnbot certonly --standalone --server {directory} --ca-bundle {root}" +
 			" -d NAME --agree-tos -m you@example.com -n")},
 	}
 }
 
-// quote makes one word of s for a POSIX shell, and leaves plain words alone.
-func quote(s string) string {
+// Quote makes one word of s for a POSIX shell, and leaves plain words alone.
+func Quote(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:/@%+=,"
 	if s != "" && strings.Trim(s, plain) == "" {
 		return s

@@ -103,12 +103,12 @@ func (p Page) Instructions() []Instruction {
 	}
 	fill := strings.NewReplacer(
 		"{fetch}", flags,
-		"{der}", quote(p.RootDER),
+		"{der}", Quote(p.RootDER),
 		"{plainder}", p.RootDER,
-		"{directory}", quote(p.Directory),
+		"{directory}", Quote(p.Directory),
 		"{hex}", p.Hex(),
 		"{id}", "cairn-"+p.Hex()[:16],
-		"{host}", quote(hostPort(p.Directory)),
+		"{host}", Quote(hostPort(p.Directory)),
 	).Replace
 	list := make([]Instruction, len(instructions))
 	for i, in := range instructions {

@@ -120,8 +120,8 @@ func (p Page) check() error {
 			return err
 		}
 	}
-	if p.Terms != "" {
-		return checkURL(p.Terms)
+	if u, err := url.Parse(p.Terms); p.Terms != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("trust page: the terms %q are not an http or https URL", p.Terms)
 	}
 	return nil
 }

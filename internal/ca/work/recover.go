@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,10 +30,31 @@ func (w *Worker) Run(ctx context.Context) {
 	}
 }
 
-// RecoverAll makes all work due that any process has a lease on. Only for a
-// process that knows that it is the only one, before it starts work itself.
+// RecoverAll makes all work due that any process has a lease on, and gives up
+// serials that were reserved and that nobody will come back to. Only for a
+// process that knows that it is the only one, before it starts work or signs.
 func (w *Worker) RecoverAll(ctx context.Context) error {
-	return w.release(ctx, func(rules.Lease) bool { return true })
+	if err := w.release(ctx, func(rules.Lease) bool { return true }); err != nil {
+		return err
+	}
+	return w.DB.Update(ctx, func(tx *store.Tx) error {
+		reserved, err := tx.Reserved()
+		if err != nil {
+			return err
+		}
+		for _, c := range reserved {
+			switch order, err := tx.Order(c.Order); {
+			case err == nil && order.CSR != nil:
+				continue // processing: whoever takes it up replaces the reservation
+			case err != nil && !errors.Is(err, store.ErrNotFound): // the CA's own certificates have no order
+				return fmt.Errorf("finding the order of serial %s: %w", c.Serial, err)
+			}
+			if err := tx.UpdateCertificate(c, c.Abandon(tx.Now)); err != nil {
+				return fmt.Errorf("giving up serial %s: %w", c.Serial, err)
+			}
+		}
+		return nil
+	})
 }
 
 // handBack ends this worker's leases, so that the next process need not wait for them.
@@ -49,7 +71,7 @@ func (w *Worker) release(ctx context.Context, matches func(rules.Lease) bool) er
 		}
 		for _, a := range authzs {
 			if freed := a; matches(a.Lease) {
-				freed.Lease.Until = time.Time{}
+				freed.Lease = rules.Lease{Due: tx.Now}
 				if err := tx.UpdateAuthz(a, freed); err != nil {
 					return fmt.Errorf("releasing the lease of authorization %s: %w", a.ID, err)
 				}
@@ -61,7 +83,7 @@ func (w *Worker) release(ctx context.Context, matches func(rules.Lease) bool) er
 		}
 		for _, o := range orders {
 			if freed := o; matches(o.Lease) {
-				freed.Lease.Until = time.Time{}
+				freed.Lease = rules.Lease{Due: tx.Now}
 				if err := tx.UpdateOrder(o, freed); err != nil {
 					return fmt.Errorf("releasing the lease of order %s: %w", o.ID, err)
 				}

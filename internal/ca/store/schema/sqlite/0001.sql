@@ -72,6 +72,7 @@ CREATE TABLE certificates (
 );
 
 CREATE INDEX certificates_revoked ON certificates (issuer, not_after) WHERE revoked > 0;
+CREATE INDEX certificates_reserved ON certificates (order_id) WHERE state = 'reserved';
 
 -- The one certificate of an order that is not abandoned.
 CREATE TABLE issuances (
