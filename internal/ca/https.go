@@ -92,7 +92,8 @@ func (o *ownCertificate) fit(ctx context.Context) error {
 	return o.issue(ctx, names)
 }
 
-// fits reports whether pair is for exactly names, of the issuer in use, and far from its end.
+// fits reports whether pair is for all of names, of the issuer in use, and far from its
+// end. Addresses that come and go, as IPv6 has them, cost a certificate when they come only.
 func (o *ownCertificate) fits(pair *tls.Certificate, names []acme.Identifier, now time.Time) bool {
 	leaf := pair.Leaf
 	life := leaf.NotAfter.Sub(leaf.NotBefore)
@@ -111,7 +112,7 @@ func (o *ownCertificate) fits(pair *tls.Certificate, names []acme.Identifier, no
 			return false
 		}
 	}
-	return len(have) == len(names)
+	return true
 }
 
 // load takes up the certificate of an earlier run, if there is a usable one.

@@ -3,13 +3,12 @@ package front
 import (
 	"context"
 	"crypto"
-	"crypto/sha256"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
@@ -52,19 +51,9 @@ func (f *Front) wait(ctx context.Context, done <-chan struct{}, limit time.Durat
 	}
 }
 
-// keyDigest is the SHA-256 of a key's SubjectPublicKeyInfo, by which keys are blocked.
-func keyDigest(public crypto.PublicKey) ([]byte, error) {
-	spki, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		return nil, fmt.Errorf("encoding a public key: %w", err)
-	}
-	digest := sha256.Sum256(spki)
-	return digest[:], nil
-}
-
 // refuseBlocked refuses a key that is known to be compromised (BR §6.1.1.3 (4)), with a problem of type kind.
 func refuseBlocked(tx *store.Tx, public crypto.PublicKey, kind acme.ProblemType) error {
-	digest, err := keyDigest(public)
+	digest, err := rules.KeyDigest(public)
 	if err != nil {
 		return err
 	}

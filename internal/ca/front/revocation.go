@@ -121,7 +121,7 @@ func (f *Front) revokeByKey(ctx context.Context, r keyRequest) (reply, error) {
 }
 
 func blockKey(tx *store.Tx, public crypto.PublicKey) error {
-	digest, err := keyDigest(public)
+	digest, err := rules.KeyDigest(public)
 	if err != nil {
 		return err
 	}

@@ -5,9 +5,21 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
 	"fmt"
 	"math/big"
 )
+
+// KeyDigest is the SHA-256 of a key's SubjectPublicKeyInfo, by which compromised keys are known (BR §6.1.1.3 (4)).
+func KeyDigest(public crypto.PublicKey) ([]byte, error) {
+	spki, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a public key: %w", err)
+	}
+	digest := sha256.Sum256(spki)
+	return digest[:], nil
+}
 
 // fermatRounds is how far BR §6.1.1.3 (3) wants Fermat's factorization tried.
 const fermatRounds = 100

@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 
@@ -18,6 +19,14 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) error {
 	csr, problem := rules.ParseCSR(o.CSR)
 	if problem != nil {
 		return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
+	}
+	// The key may have been reported as compromised since the order was finalized.
+	blocked, err := w.blocked(ctx, csr.PublicKey)
+	switch {
+	case err != nil:
+		return w.putOffOrder(o, err)
+	case blocked:
+		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeBadCSR, "the key of the CSR has been reported as compromised: make a new one")))
 	}
 	certificate, err := w.Signer.Certificate(ctx, sign.Request{
 		Order:       o.ID,
@@ -43,6 +52,19 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) error {
 	w.Log.Info("certificate issued", "order", o.ID, "account", o.Account, "serial", certificate.Serial,
 		"profile", o.Profile, "names", len(o.Identifiers))
 	return nil
+}
+
+// blocked reports whether a key must not be certified any more (BR §6.1.1.3 (4)).
+func (w *Worker) blocked(ctx context.Context, public crypto.PublicKey) (blocked bool, err error) {
+	digest, err := rules.KeyDigest(public)
+	if err != nil {
+		return false, err
+	}
+	err = w.DB.View(ctx, func(tx *store.Tx) error {
+		blocked, err = tx.KeyBlocked(digest)
+		return err
+	})
+	return blocked, err
 }
 
 // end saves the end of o, unless its lease was lost. If it ends without a

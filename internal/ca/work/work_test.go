@@ -364,6 +364,31 @@ func TestRefusedBySigner(t *testing.T) {
 	})
 }
 
+// A key that is reported as compromised after the order was finalized is not certified.
+func TestKeyBlockedMeanwhile(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		w := b.worker(nil, func(context.Context, sign.Request) (sign.Certificate, error) {
+			t.Error("the signer was asked")
+			return sign.Certificate{}, sign.ErrRefused
+		})
+		order := b.finalized(w)
+		csr, problem := rules.ParseCSR(order.CSR)
+		if problem != nil {
+			t.Fatal(problem)
+		}
+		digest, err := rules.KeyDigest(csr.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.update(func(tx *store.Tx) error { return tx.BlockKey(digest) })
+		<-w.Issue(order)
+		if got := b.order(order.ID); got.Error == nil || got.Error.Type != acme.TypeBadCSR {
+			t.Errorf("the order's error is %v", got.Error)
+		}
+		_ = w.Stop(t.Context())
+	})
+}
+
 func TestSignerOutOfOrderIsPutOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		var asked atomic.Int32
