@@ -22,6 +22,7 @@ build: ## bin/cairn and bin/cairnbot: static, reproducible
 
 test: needs pebble build lint ## everything; installs what the tests need, as root or through sudo
 	-@$(MAKE) --no-print-directory vuln
+	@echo "scripts/demo"; said=$$(scripts/demo 2>&1) || { echo "$$said"; exit 1; }
 	$(GO) test -timeout 20m ./...
 
 race: needs pebble ## the tests under the race detector (needs a C compiler)
