@@ -52,9 +52,9 @@ func challengesFor(id acme.Identifier) []acme.ChallengeType {
 	case wildcard:
 		return []acme.ChallengeType{acme.DNS01}
 	case id.Type == acme.IP:
-		return []acme.ChallengeType{acme.HTTP01}
+		return []acme.ChallengeType{acme.HTTP01, acme.TLSALPN01}
 	default:
-		return []acme.ChallengeType{acme.HTTP01, acme.DNS01}
+		return []acme.ChallengeType{acme.HTTP01, acme.DNS01, acme.TLSALPN01}
 	}
 }
 

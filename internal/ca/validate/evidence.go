@@ -15,6 +15,7 @@ type Evidence struct {
 	Lookups     []Lookup     `json:"lookups,omitempty"`
 	Connections []Connection `json:"connections,omitempty"`
 	Hops        []Hop        `json:"hops,omitempty"`
+	Handshakes  []Handshake  `json:"handshakes,omitempty"` // of tls-alpn-01
 }
 
 // Lookup is the resolution of one name.
@@ -61,6 +62,17 @@ type Hop struct {
 	Length      int64          `json:"length"` // as announced; -1 if it was not
 	Location    string         `json:"location,omitempty"`
 	First       string         `json:"first,omitempty"` // the first octets of the body, escaped as in Go
+	Error       string         `json:"error,omitempty"`
+}
+
+// Handshake is one TLS handshake of tls-alpn-01, and the certificate that it showed.
+type Handshake struct {
+	Target      netip.AddrPort `json:"target"`
+	ServerName  string         `json:"serverName"`
+	Version     string         `json:"version,omitempty"`     // "TLS 1.3"
+	Protocol    string         `json:"protocol,omitempty"`    // agreed to by ALPN
+	Certificate string         `json:"certificate,omitempty"` // SHA-256 of its DER, in hexadecimal
+	Names       []string       `json:"names,omitempty"`       // domain names and addresses in it
 	Error       string         `json:"error,omitempty"`
 }
 

@@ -1,6 +1,8 @@
 package validate
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
 	"net/netip"
 	"net/url"
 
@@ -78,4 +80,9 @@ func ReadTXT(packed []byte, name string, id uint16) (values []string, ok bool) {
 		return nil, false
 	}
 	return outcome{records: followAliases(answer, q, maxAliases).records}.texts(), true
+}
+
+// CheckALPNCertificate tells what is wrong with a certificate in DER, "" if it proves control of id.
+func CheckALPNCertificate(cert *x509.Certificate, id acme.Identifier, keyAuthorization string) string {
+	return string(checkALPNCertificate(cert, id, sha256.Sum256([]byte(keyAuthorization))))
 }

@@ -3,7 +3,7 @@
 // to places a stranger names, so it owns the rules about where it may connect.
 //
 // A Prober looks from one place on the network. Each challenge type has a file
-// of its own (http01.go, dns01.go), to which prove hands the requests.
+// of its own (http01.go, dns01.go, tlsalpn01.go), to which prove hands the requests.
 // docs/validation.md describes for people what happens here.
 package validate
 
@@ -122,6 +122,8 @@ func (a *attempt) prove(ctx context.Context) error {
 		return a.http01(ctx)
 	case acme.DNS01:
 		return a.dns01(ctx)
+	case acme.TLSALPN01:
+		return a.tlsALPN01(ctx)
 	default:
 		return fmt.Errorf("challenge type %.32q is not validated here", a.request.Type)
 	}
