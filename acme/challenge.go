@@ -30,6 +30,12 @@ type Challenge struct {
 // HTTP01Path is the path, up to the token, at which an http-01 challenge is answered (RFC 8555 §8.3).
 const HTTP01Path = "/.well-known/acme-challenge/"
 
+// DNS01Label stands before the identifier in the name of the TXT record that answers a dns-01 challenge (RFC 8555 §8.4).
+const DNS01Label = "_acme-challenge."
+
+// ALPNProtocol is what client and server agree on, by ALPN, in a tls-alpn-01 challenge (RFC 8737 §6.2).
+const ALPNProtocol = "acme-tls/1"
+
 // KeyAuthorization binds a challenge's token to an account's key, given as its
 // JWK thumbprint (RFC 8555 §8.1).
 func KeyAuthorization(token, thumbprint string) string { return token + "." + thumbprint }

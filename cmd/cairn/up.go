@@ -54,7 +54,7 @@ can only vouch for private names and addresses, and for those that --names adds.
 	flags.BoolVar(&f.newRoot, "new-root", false, "make another root beside the present one if that does not permit --names")
 	flags.StringArrayVar(&f.resolvers, "resolver", nil, "`HOST:PORT` of a DNS server to ask instead of the machine's; can be repeated")
 	flags.IntVar(&f.http01Port, "http-01-port", 80, "`PORT` at which http-01 challenges are checked")
-	flags.IntVar(&f.tlsALPN01Port, "tls-alpn-01-port", 443, "`PORT` to which a challenge may be redirected over HTTPS")
+	flags.IntVar(&f.tlsALPN01Port, "tls-alpn-01-port", 443, "`PORT` at which tls-alpn-01 challenges are checked")
 	flags.StringArrayVar(&f.targets, "allow-target", nil, "address range (`CIDR`) to check challenges at although it is refused by default; can be repeated")
 	flags.StringVar(&f.terms, "terms", "", "`URL` of terms of service that clients must agree to")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every request")

@@ -16,7 +16,7 @@ func TestZ01AndZ03Authorization(t *testing.T) {
 	_, o := c.order("a.test")
 	r := c.fetch(o.Authorizations[0]).want(http.StatusOK)
 	authz := read[acme.Authorization](r)
-	if authz.Status != acme.StatusPending || authz.Identifier != identifiers("a.test")[0] || authz.Expires == nil || len(authz.Challenges) != 1 {
+	if authz.Status != acme.StatusPending || authz.Identifier != identifiers("a.test")[0] || authz.Expires == nil || len(authz.Challenges) < 2 {
 		t.Errorf("the authorization is %s", r.body)
 	}
 	if strings.Contains(string(r.body), "wildcard") {

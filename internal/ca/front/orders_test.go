@@ -127,7 +127,7 @@ func TestO08Identifiers(t *testing.T) {
 	}{
 		`{"identifiers":[{"type":"email","value":"a@a.test"}]}`: {400, acme.TypeUnsupportedIdentifier},
 		`{"identifiers":[{"type":"dns","value":"a.example"}]}`:  {403, acme.TypeRejectedIdentifier},
-		`{"identifiers":[{"type":"dns","value":"*.a.test"}]}`:   {403, acme.TypeRejectedIdentifier}, // no dns-01 yet
+		`{"identifiers":[{"type":"dns","value":"*.example"}]}`:  {403, acme.TypeRejectedIdentifier},
 		`{"identifiers":[{"type":"dns","value":"a..test"}]}`:    {400, acme.TypeMalformed},
 		`{"identifiers":[]}`: {400, acme.TypeMalformed},
 		`{"identifiers":[{"type":"dns","value":"xn--a.test"}]}`:     {400, acme.TypeMalformed},

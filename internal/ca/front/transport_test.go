@@ -201,7 +201,7 @@ func TestUnknownPaths(t *testing.T) {
 		c.fetch(path).wantProblem(http.StatusNotFound, acme.TypeMalformed)
 	}
 	_, o := c.order("a.test")
-	c.post(strings.Replace(o.Authorizations[0], "/authz/", "/challenge/", 1)+"/dns-01", `{}`).wantProblem(http.StatusNotFound, acme.TypeMalformed)
+	c.post(strings.Replace(o.Authorizations[0], "/authz/", "/challenge/", 1)+"/dns-00", `{}`).wantProblem(http.StatusNotFound, acme.TypeMalformed)
 }
 
 func TestPageIsBesideTheProtocol(t *testing.T) {

@@ -43,13 +43,27 @@ func newAuthz(account string, id acme.Identifier, profile Profile, now time.Time
 	return a
 }
 
-// challengesFor lists the ways to prove control of id. A wildcard needs a DNS
-// challenge (RFC 8555 §7.1.3, BR §3.2.2.4.19), of which there is none yet.
+// challengesFor lists the ways to prove control of id. The first one is for
+// clients that take what comes first. A wildcard needs a DNS challenge (RFC 8555
+// §7.1.3, BR §3.2.2.4.19), and an address must not have one (RFC 8738 §7).
 func challengesFor(id acme.Identifier) []acme.ChallengeType {
-	if _, wildcard := id.Base(); wildcard {
-		return nil
+	_, wildcard := id.Base()
+	switch {
+	case wildcard:
+		return []acme.ChallengeType{acme.DNS01}
+	case id.Type == acme.IP:
+		return []acme.ChallengeType{acme.HTTP01, acme.TLSALPN01}
+	default:
+		return []acme.ChallengeType{acme.HTTP01, acme.DNS01, acme.TLSALPN01}
 	}
-	return []acme.ChallengeType{acme.HTTP01}
+}
+
+// Asked is the identifier as the order has it: with the wildcard label, if it had one.
+func (a Authz) Asked() acme.Identifier {
+	if a.Wildcard {
+		return acme.Identifier{Type: a.Identifier.Type, Value: "*." + a.Identifier.Value}
+	}
+	return a.Identifier
 }
 
 // StatusAt is the status that a client sees at a moment: expiry needs nobody to note it.

@@ -63,9 +63,9 @@ func OrderError(o Order, authzs []Authz, now time.Time) *acme.Problem {
 	var failed []*acme.Problem
 	for _, a := range authzs {
 		if challenge := a.Attempted(); challenge != nil && challenge.Error != nil {
-			failed = append(failed, challenge.Error.About(a.Identifier))
+			failed = append(failed, challenge.Error.About(a.Asked()))
 		} else if status := a.StatusAt(now); status != acme.StatusValid && status != acme.StatusPending {
-			failed = append(failed, acme.Problemf(acme.TypeUnauthorized, "the authorization is %s", status).About(a.Identifier))
+			failed = append(failed, acme.Problemf(acme.TypeUnauthorized, "the authorization is %s", status).About(a.Asked()))
 		}
 	}
 	if len(failed) == 0 {

@@ -119,7 +119,11 @@ func TestNewOrder(t *testing.T) {
 		{"profile", acme.NewOrder{Identifiers: dns("a.test"), Profile: "classic"}, "", 0},
 		{"unknown profile", acme.NewOrder{Identifiers: dns("a.test"), Profile: "nope"}, acme.TypeInvalidProfile, 0},
 		{"too many", acme.NewOrder{Identifiers: dns(many...)}, acme.TypeMalformed, 0},
-		{"V12 wildcard", acme.NewOrder{Identifiers: dns("*.a.test")}, acme.TypeRejectedIdentifier, 1},
+		{"V12 wildcard", acme.NewOrder{Identifiers: dns("*.a.test", "a.test")}, "", 0},
+		{"wildcard right under a permitted suffix", acme.NewOrder{Identifiers: dns("*.test")}, "", 0},
+		{"wildcard outside", acme.NewOrder{Identifiers: dns("*.example.com")}, acme.TypeRejectedIdentifier, 1},
+		{"wildcard over an address", acme.NewOrder{Identifiers: []acme.Identifier{{Type: acme.DNS, Value: "*.10.0.0.1"}}}, acme.TypeMalformed, 1},
+		{"wildcard as ip", acme.NewOrder{Identifiers: []acme.Identifier{{Type: acme.IP, Value: "*.10.0.0.1"}}}, acme.TypeMalformed, 1},
 		{"O04 two wildcards", acme.NewOrder{Identifiers: dns("*.*.test")}, acme.TypeMalformed, 1},
 		{"O04 inner wildcard", acme.NewOrder{Identifiers: dns("a.*.test")}, acme.TypeMalformed, 1},
 		{"O04 part of a label", acme.NewOrder{Identifiers: dns("*x.test")}, acme.TypeMalformed, 1},
@@ -156,6 +160,44 @@ func TestNewOrder(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// RFC 8555 §7.1.3, BR §3.2.2.4.19 and .20: only the DNS can speak for a wildcard; RFC 8738 §7: and never for an address.
+func TestV12ChallengesOffered(t *testing.T) {
+	for name, want := range map[string][]acme.ChallengeType{
+		"a.test":   {acme.HTTP01, acme.DNS01, acme.TLSALPN01},
+		"*.a.test": {acme.DNS01},
+		"10.0.0.1": {acme.HTTP01, acme.TLSALPN01},
+	} {
+		_, authzs, _ := order(t, name)
+		var got []acme.ChallengeType
+		tokens := map[string]bool{}
+		for _, c := range authzs[0].Challenges {
+			got, tokens[c.Token] = append(got, c.Type), true
+		}
+		if !slices.Equal(got, want) || len(tokens) != len(want) {
+			t.Errorf("%s: challenges are %v with %d tokens, want %v", name, got, len(tokens), want)
+		}
+		base, wildcard := acme.IdentifierFor(name).Base()
+		if authzs[0].Identifier != base || authzs[0].Wildcard != wildcard || authzs[0].Asked() != acme.IdentifierFor(name) {
+			t.Errorf("%s: the authorization is for %v, wildcard %v", name, authzs[0].Identifier, authzs[0].Wildcard)
+		}
+	}
+}
+
+// What went wrong with a wildcard is said of the wildcard, since its base name may be in the same order.
+func TestWildcardInOrderError(t *testing.T) {
+	o, authzs, a := order(t, "a.test", "*.a.test")
+	authzs[0] = prove(t, authzs[:1], a, nil)[0]
+	attempted, problem := authzs[1].Attempt(acme.DNS01, a.Key, rules.Lease{}, start)
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	authzs[1] = attempted.Settle(acme.Problemf(acme.TypeDNS, "no record"), start)
+	failed := rules.OrderError(o, authzs, start)
+	if failed == nil || len(failed.Subproblems) != 1 || failed.Subproblems[0].Identifier.Value != "*.a.test" {
+		t.Errorf("the order's error is %v", failed)
 	}
 }
 

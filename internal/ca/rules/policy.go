@@ -95,9 +95,5 @@ func (p Policy) refusal(id acme.Identifier) *acme.Problem {
 		return acme.Problemf(acme.TypeRejectedIdentifier,
 			"this CA does not issue for %s: it is limited to %s (its operator can add to that with --names)", id.Value, some(p.Names.Strings()))
 	}
-	if len(challengesFor(id)) == 0 {
-		return acme.Problemf(acme.TypeRejectedIdentifier,
-			"a wildcard needs a challenge over DNS, which this CA does not offer: name each host")
-	}
 	return nil
 }

@@ -24,11 +24,13 @@ const (
 
 // outcome is what the servers said about one name and one type.
 type outcome struct {
-	addrs     []Address
+	name      string   // where the aliases led
+	server    string   // who said so, host:port
+	records   []dns.RR // of the type asked for; a message is their bound
 	questions []Question
-	failure   string // in words, where addrs is empty
+	failure   string // in words, where there are no records
 	fault     error  // why this machine could not ask at all
-	// nothing is set where the name exists without such an address, so that
+	// nothing is set where the name exists without such a record, so that
 	// another failure tells more.
 	nothing bool
 }
@@ -41,7 +43,7 @@ func (r *Resolver) askServers(ctx context.Context, servers []string, lookup *Loo
 	four := r.resolve(ctx, servers, question{lookup.Name, dns.TypeA})
 	six := <-sixes
 	lookup.Questions = append(six.questions, four.questions...)
-	lookup.Addresses = append(six.addrs, four.addrs...)
+	lookup.Addresses = append(six.addresses(), four.addresses()...)
 	switch {
 	case len(lookup.Addresses) > 0:
 		return nil, nil
@@ -54,6 +56,26 @@ func (r *Resolver) askServers(ctx context.Context, servers []string, lookup *Loo
 	default:
 		return cannotResolve(lookup.Name, four.failure), nil
 	}
+}
+
+// addresses are those in the records, and where they came from.
+func (o outcome) addresses() []Address {
+	var list []Address
+	for _, addr := range addressesIn(o.records) {
+		list = append(list, Address{Addr: addr, Source: Source{Kind: FromDNS, Where: o.server}})
+	}
+	return list
+}
+
+// addressesIn takes at most maxRecords addresses from records.
+func addressesIn(records []dns.RR) []netip.Addr {
+	var list []netip.Addr
+	for _, rr := range records[:min(len(records), maxRecords)] {
+		if addr, ok := addressOf(rr); ok {
+			list = append(list, addr)
+		}
+	}
+	return list
 }
 
 func lastServer(questions []Question) string {
@@ -71,7 +93,7 @@ type question struct {
 
 func (q question) String() string { return dns.TypeToString[q.qtype] + " of " + q.name }
 
-// resolve follows aliases from q's name until there are addresses or a failure.
+// resolve follows aliases from q's name until there are records or a failure.
 func (r *Resolver) resolve(ctx context.Context, servers []string, q question) outcome {
 	var out outcome
 	aliases := 0
@@ -87,15 +109,13 @@ func (r *Resolver) resolve(ctx context.Context, servers []string, q question) ou
 		}
 		end := followAliases(answer, q, maxAliases-aliases)
 		aliases += end.aliases
-		source := Source{Kind: FromDNS, Where: server}
+		out.name, out.server = end.name, server
 		switch {
-		case end.loop || aliases >= maxAliases && len(end.addrs) == 0:
+		case end.loop || aliases >= maxAliases && len(end.records) == 0:
 			out.failure = fmt.Sprintf("its aliases (CNAME) at %s go in a circle or are more than %d", serverName(server), maxAliases)
 			return out
-		case len(end.addrs) > 0:
-			for _, addr := range end.addrs {
-				out.addrs = append(out.addrs, Address{Addr: addr, Source: source})
-			}
+		case len(end.records) > 0:
+			out.records = end.records
 			return out
 		case answer.Rcode == dns.RcodeNameError:
 			out.failure = fmt.Sprintf("%s says that %s does not exist (NXDOMAIN)", serverName(server), clip(end.name, maxEvidenceText))
@@ -105,19 +125,19 @@ func (r *Resolver) resolve(ctx context.Context, servers []string, q question) ou
 			out.failure = fmt.Sprintf("%s has no %s", serverName(server), q)
 			return out
 		}
-		q.name = end.name // the server named an alias and left its addresses out
+		q.name = end.name // the server named an alias and left its records out
 	}
 }
 
 // chain is where the aliases in one answer lead.
 type chain struct {
 	name    string // the last name
-	addrs   []netip.Addr
+	records []dns.RR
 	aliases int
 	loop    bool
 }
 
-// followAliases reads the addresses of q from an answer, going from alias to
+// followAliases reads the records of q from an answer, going from alias to
 // alias. Records of other names are ignored, in whatever order they come.
 func followAliases(answer *dns.Msg, q question, limit int) chain {
 	end := chain{name: canonicalName(q.name)}
@@ -141,12 +161,20 @@ func followAliases(answer *dns.Msg, q question, limit int) chain {
 		seen[next] = true
 	}
 	for _, rr := range answer.Answer {
-		addr, ok := addressOf(rr)
-		if ok && named(rr, end.name) && rr.Header().Rrtype == q.qtype && len(end.addrs) < maxRecords {
-			end.addrs = append(end.addrs, addr)
+		if named(rr, end.name) && rr.Header().Rrtype == q.qtype && holdsData(rr) {
+			end.records = append(end.records, rr)
 		}
 	}
 	return end
+}
+
+// holdsData reports whether a record is one that is asked for, with something in it.
+func holdsData(rr dns.RR) bool {
+	if txt, ok := rr.(*dns.TXT); ok {
+		return len(txt.Txt) > 0
+	}
+	_, ok := addressOf(rr)
+	return ok
 }
 
 func named(rr dns.RR, name string) bool {

@@ -17,7 +17,8 @@ type Evidence struct {
 	Lookups     []Lookup     `json:"lookups,omitempty"`
 	Connections []Connection `json:"connections,omitempty"`
 	Hops        []Hop        `json:"hops,omitempty"`
-	Shortened   bool         `json:"shortened,omitempty"` // Encode left out what made it too long
+	Handshakes  []Handshake  `json:"handshakes,omitempty"` // of tls-alpn-01
+	Shortened   bool         `json:"shortened,omitempty"`  // Encode left out what made it too long
 }
 
 // Encode makes JSON of at most limit octets. If there is more, what DNS servers
@@ -28,7 +29,8 @@ func (e Evidence) Encode(limit int) ([]byte, error) {
 		func(e *Evidence) { e.eachQuestion(func(q *Question) { q.Answers = nil }) },
 		func(e *Evidence) { e.eachLookup(func(l *Lookup) { l.Questions = nil }) },
 		func(e *Evidence) {
-			e.Hops, e.Lookups, e.Connections = last(e.Hops), last(e.Lookups), last(e.Connections)
+			e.Hops, e.Lookups = last(e.Hops), last(e.Lookups)
+			e.Connections, e.Handshakes = last(e.Connections), last(e.Handshakes)
 		},
 	}
 	for i, shorten := range steps {
@@ -105,6 +107,17 @@ type Hop struct {
 	Length      int64          `json:"length"` // as announced; -1 if it was not
 	Location    string         `json:"location,omitempty"`
 	First       string         `json:"first,omitempty"` // the first octets of the body, escaped as in Go
+	Error       string         `json:"error,omitempty"`
+}
+
+// Handshake is one TLS handshake of tls-alpn-01, and the certificate that it showed.
+type Handshake struct {
+	Target      netip.AddrPort `json:"target"`
+	ServerName  string         `json:"serverName"`
+	Version     string         `json:"version,omitempty"`     // "TLS 1.3"
+	Protocol    string         `json:"protocol,omitempty"`    // agreed to by ALPN
+	Certificate string         `json:"certificate,omitempty"` // SHA-256 of its DER, in hexadecimal
+	Names       []string       `json:"names,omitempty"`       // domain names and addresses in it
 	Error       string         `json:"error,omitempty"`
 }
 

@@ -1,6 +1,8 @@
 package validate
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
 	"net/netip"
 	"net/url"
 
@@ -65,5 +67,22 @@ func ReadAnswer(packed []byte, name string, id uint16) ([]netip.Addr, bool) {
 	if answer == nil {
 		return nil, false
 	}
-	return followAliases(answer, q, maxAliases).addrs, true
+	return addressesIn(followAliases(answer, q, maxAliases).records), true
+}
+
+// ReadTXT reads an answer to a question about the TXT records of name.
+func ReadTXT(packed []byte, name string, id uint16) (values []string, ok bool) {
+	q := question{canonicalName(name), dns.TypeTXT}
+	query := newQuestion(q, true)
+	query.Id = id
+	answer, _ := readAnswer(packed, query)
+	if answer == nil {
+		return nil, false
+	}
+	return outcome{records: followAliases(answer, q, maxAliases).records}.texts(), true
+}
+
+// CheckALPNCertificate tells what is wrong with a certificate in DER, "" if it proves control of id.
+func CheckALPNCertificate(cert *x509.Certificate, id acme.Identifier, keyAuthorization string) string {
+	return string(checkALPNCertificate(cert, id, sha256.Sum256([]byte(keyAuthorization))))
 }

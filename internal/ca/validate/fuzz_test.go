@@ -115,3 +115,35 @@ func FuzzReadAnswer(f *testing.F) {
 		}
 	})
 }
+
+// A value comes only from a TXT record of the name that was asked for, or of one that its aliases lead to.
+func FuzzReadTXT(f *testing.F) {
+	query := new(dns.Msg)
+	query.SetQuestion("_acme-challenge.a.test.", dns.TypeTXT)
+	query.Id = 0x1234
+	for _, records := range [][]string{nil, {"_acme-challenge.a.test. TXT a b"}, {"_acme-challenge.a.test. CNAME b.test.", `b.test. TXT "\007\""`},
+		{"_acme-challenge.a.test. CNAME _acme-challenge.a.test."}, {"b.test. TXT x"}, {"_acme-challenge.a.test. A 10.0.0.1"}} {
+		reply := new(dns.Msg).SetReply(query)
+		for _, text := range records {
+			rr, err := dns.NewRR(text)
+			if err != nil {
+				f.Fatal(err)
+			}
+			reply.Answer = append(reply.Answer, rr)
+		}
+		f.Add(packed(reply))
+		f.Add(packed(reply)[:len(packed(reply))-3])
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		values, ok := validate.ReadTXT(text, "_acme-challenge.a.test", 0x1234)
+		if !ok && len(values) > 0 {
+			t.Errorf("values are %q", values)
+		}
+		for _, value := range values {
+			// An octet of the message is at most four of the notation (RFC 1035 §5.1), which is printable.
+			if len(value) > 4*len(text) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
+				t.Errorf("a value is %q", value)
+			}
+		}
+	})
+}

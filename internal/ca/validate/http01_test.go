@@ -291,6 +291,7 @@ func TestProveErrors(t *testing.T) {
 		"wildcard":           func(r *validate.Request) { r.Identifier.Value = "*.a.test" },
 		"not canonical":      func(r *validate.Request) { r.Identifier.Value = "A.test" },
 		"no identifier":      func(r *validate.Request) { r.Identifier = acme.Identifier{} },
+		"dns-01 for an IP":   func(r *validate.Request) { r.Type, r.Identifier = acme.DNS01, acme.IdentifierFor("10.0.0.1") },
 		"token with a slash": func(r *validate.Request) { r.Token = "../../x" },
 		"no key":             func(r *validate.Request) { r.KeyAuthorization = r.Token },
 		"huge key":           func(r *validate.Request) { r.KeyAuthorization = strings.Repeat("x", 600) },

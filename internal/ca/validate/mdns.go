@@ -141,7 +141,7 @@ func linkAnswer(packed []byte, queries []*dns.Msg) (int, []netip.Addr) {
 			continue
 		}
 		asked := question{canonicalName(q.Question[0].Name), q.Question[0].Qtype}
-		return i, followAliases(answer, asked, maxAliases).addrs
+		return i, addressesIn(followAliases(answer, asked, maxAliases).records)
 	}
 	return -1, nil
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/cairn-ca/cairn/acme"
 )
 
@@ -168,6 +170,55 @@ func (l *Lookup) hear(heard []Address) {
 		asked.Answers = append(asked.Answers, addr.Addr.String())
 	}
 	l.Questions = append(l.Questions, asked)
+}
+
+// TXT is what the DNS says about the TXT records of a name.
+type TXT struct {
+	Lookup
+	Values []string // the strings of each record, joined; in the notation of RFC 1035 §5.1
+	Alias  bool     // the records are those of another name, to which aliases led
+	Server string   // host:port of who answered
+}
+
+// TXT returns the TXT records of a domain name, which may be none. Only the DNS
+// servers are asked, whatever the name: neither the hosts file nor multicast DNS
+// has such records for us. Errors are as with Lookup.
+func (r *Resolver) TXT(ctx context.Context, name string) (TXT, error) {
+	found := TXT{Lookup: Lookup{Name: canonicalName(name)}}
+	if len(found.Name) > maxName {
+		return found, acme.Problemf(acme.TypeDNS, "%s cannot be asked for: it is longer than %d octets", found.Name, maxName)
+	}
+	servers, err := r.currentServers()
+	if err != nil {
+		return found, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.config.Timeout)
+	defer cancel()
+	out := r.resolve(ctx, servers, question{found.Name, dns.TypeTXT})
+	found.Questions, found.Server = out.questions, out.server
+	found.Values, found.Alias = out.texts(), out.name != found.Name
+	if out.fault != nil {
+		return found, fmt.Errorf("resolving %s: %w", found.Name, out.fault)
+	}
+	if len(out.records) == 0 && !out.nothing {
+		return found, acme.Problemf(acme.TypeDNS, "no TXT record found at %s: %s", found.Name, out.failure)
+	}
+	return found, nil
+}
+
+// maxName is the length of the longest domain name, in octets of text (RFC 1035 §2.3.4).
+const maxName = 253
+
+// texts are the values of TXT records. The strings of a record are one text that
+// had to be cut at 255 octets (RFC 7208 §3.3 and the practice of dns-01).
+func (o outcome) texts() []string {
+	var values []string
+	for _, rr := range o.records {
+		if txt, ok := rr.(*dns.TXT); ok {
+			values = append(values, strings.Join(txt.Txt, ""))
+		}
+	}
+	return values
 }
 
 func (r *Resolver) currentServers() ([]string, error) {

@@ -3,7 +3,7 @@
 // to places a stranger names, so it owns the rules about where it may connect.
 //
 // A Prober looks from one place on the network. Each challenge type has a file
-// of its own (http01.go), to which prove hands the requests.
+// of its own (http01.go, dns01.go, tlsalpn01.go), to which prove hands the requests.
 // docs/validation.md describes for people what happens here.
 package validate
 
@@ -120,6 +120,10 @@ func (a *attempt) prove(ctx context.Context) error {
 	switch a.request.Type {
 	case acme.HTTP01:
 		return a.http01(ctx)
+	case acme.DNS01:
+		return a.dns01(ctx)
+	case acme.TLSALPN01:
+		return a.tlsALPN01(ctx)
 	default:
 		return fmt.Errorf("challenge type %.32q is not validated here", a.request.Type)
 	}
@@ -136,6 +140,8 @@ func checkRequest(req Request) error {
 		return errors.New("the identifier is not in canonical form")
 	case wildcard:
 		return errors.New("a wildcard cannot be validated: give its base domain")
+	case id.Type == acme.IP && req.Type == acme.DNS01:
+		return errors.New("dns-01 is not for addresses (RFC 8738 §7)")
 	case !acme.ValidToken(req.Token):
 		return errors.New("the token is not base64url")
 	case len(req.KeyAuthorization) <= len(req.Token) || len(req.KeyAuthorization) > maxKeyAuthorization:

@@ -52,7 +52,7 @@ func (p page) redirects() bool {
 // for itself, connects to an address that it has checked, and asks.
 func (a *attempt) visit(ctx context.Context, at *url.URL, redirected int) (page, error) {
 	p := page{url: at, redirected: redirected}
-	link, err := a.connect(ctx, at, redirected)
+	link, err := a.connect(ctx, destination{at.Hostname(), portOf(at), redirected, "a web server"})
 	if err != nil {
 		return p, err
 	}
@@ -63,7 +63,9 @@ func (a *attempt) visit(ctx context.Context, at *url.URL, redirected int) (page,
 	hop := &a.evidence.Hops[len(a.evidence.Hops)-1]
 	conn := link.conn
 	if at.Scheme == "https" {
-		if conn, err = a.handshake(ctx, link, at.Hostname()); err != nil {
+		// It is the certificate that the client may still be lacking, so none is verified.
+		conn, err = a.handshake(ctx, link, &tls.Config{ServerName: at.Hostname(), NextProtos: []string{"http/1.1"}})
+		if err != nil {
 			hop.Error = clip(err.Error(), maxEvidenceText)
 			return p, acme.Problemf(acme.TypeTLS, "%s: %s", a.where(p), tellTLS(err))
 		}
@@ -71,17 +73,13 @@ func (a *attempt) visit(ctx context.Context, at *url.URL, redirected int) (page,
 	return a.get(ctx, conn, p, hop)
 }
 
-// handshake speaks TLS with a redirect's target. Its certificate is not
-// verified: it is the one thing that the client may still be lacking.
-func (a *attempt) handshake(ctx context.Context, link link, name string) (net.Conn, error) {
+// handshake speaks TLS 1.2 or later on a link. It leaves the server's certificate
+// to the caller: who is to be proven has none yet that could be verified.
+func (a *attempt) handshake(ctx context.Context, link link, config *tls.Config) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.config.DialTimeout)
 	defer cancel()
-	conn := tls.Client(link.conn, &tls.Config{
-		ServerName:         name,
-		InsecureSkipVerify: true,
-		MinVersion:         tls.VersionTLS12,
-		NextProtos:         []string{"http/1.1"},
-	})
+	config.InsecureSkipVerify, config.MinVersion = true, tls.VersionTLS12
+	conn := tls.Client(link.conn, config)
 	return conn, conn.HandshakeContext(ctx)
 }
 
@@ -183,17 +181,24 @@ type link struct {
 	source Source
 }
 
-// connect makes a connection to the host of a URL: IPv6 first, then IPv4 where
-// none could be made. It dials only addresses that it has checked.
-func (a *attempt) connect(ctx context.Context, at *url.URL, redirected int) (link, error) {
-	name := at.Hostname()
-	found, err := a.addresses(ctx, name)
+// destination is where to connect to.
+type destination struct {
+	name       string // or an address, where the identifier is one
+	port       uint16
+	redirected int    // redirects that led here
+	listener   string // what should listen there: "a web server"
+}
+
+// connect makes a connection: IPv6 first, then IPv4 where none could be made. It
+// dials only addresses that it has checked.
+func (a *attempt) connect(ctx context.Context, to destination) (link, error) {
+	found, err := a.addresses(ctx, to.name)
 	if err != nil {
 		return link{}, err
 	}
 	// A redirect must not turn a proof against the machine it runs on.
-	loopbackOK := redirected == 0 || a.atLoopback || name == a.request.Identifier.Value
-	usable, failures := a.screen(name, found, loopbackOK)
+	loopbackOK := to.redirected == 0 || a.atLoopback || to.name == a.request.Identifier.Value
+	usable, failures := a.screen(to.name, found, loopbackOK)
 	if more := len(failures) - maxTargets; more > 0 {
 		failures = append(failures[:maxTargets], fmt.Sprintf("%d more are refused", more))
 	}
@@ -202,26 +207,26 @@ func (a *attempt) connect(ctx context.Context, at *url.URL, redirected int) (lin
 		if ctx.Err() != nil && len(failures) > 0 {
 			break // the time is up; what was not tried is not reported
 		}
-		target := netip.AddrPortFrom(addr.Addr, portOf(at))
+		target := netip.AddrPortFrom(addr.Addr, to.port)
 		conn, err := a.dial(ctx, target, addr.Source)
 		if err == nil {
-			a.atLoopback = a.atLoopback || redirected == 0 && addr.Addr.IsLoopback() && addr.Source.ownWord()
+			a.atLoopback = a.atLoopback || to.redirected == 0 && addr.Addr.IsLoopback() && addr.Source.ownWord()
 			return link{conn, target, addr.Source}, nil
 		}
 		if isOwnFault(err) {
 			return link{}, fmt.Errorf("connecting to %s: %w", target, err)
 		}
 		failures = append(failures, fmt.Sprintf("%s (%s)", tellDial(target, err), addr.Source))
-		hint = ": is a web server listening there?"
+		hint = ": is " + to.listener + " listening there?"
 		if isTimeout(err) {
 			hint = ": is that the right address, and does a firewall let requests in?"
 		}
 	}
 	behind := ""
-	if redirected > 0 {
-		behind = " (where " + count(redirected, "redirect") + " led)"
+	if to.redirected > 0 {
+		behind = " (where " + count(to.redirected, "redirect") + " led)"
 	}
-	return link{}, acme.Problemf(acme.TypeConnection, "could not connect to %s%s: %s%s", name, behind, strings.Join(failures, "; "), hint)
+	return link{}, acme.Problemf(acme.TypeConnection, "could not connect to %s%s: %s%s", to.name, behind, strings.Join(failures, "; "), hint)
 }
 
 func portOf(at *url.URL) uint16 {
