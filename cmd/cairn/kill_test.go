@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
+	"hash/fnv"
 	mathrand "math/rand/v2"
 	"net"
 	"os"
@@ -35,13 +37,18 @@ type server struct {
 func newServer(t testing.TB, http01Port int) *server {
 	t.Helper()
 	s := &server{t: t, data: filepath.Join(t.TempDir(), "ca"), http01Port: http01Port}
+	// A loopback address of the test's own: on 127.0.0.1 somebody else may get the port between two lives.
+	h := fnv.New32a()
+	fmt.Fprint(h, s.data, os.Getpid())
+	own := h.Sum(nil)
+	host := fmt.Sprintf("127.%d.%d.%d:0", 1+own[0]%254, own[1], 1+own[2]%254)
 	for _, address := range []*string{&s.listen, &s.http} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", host)
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer l.Close()
 		*address = l.Addr().String()
-		_ = l.Close()
 	}
 	t.Cleanup(func() {
 		if s.cmd != nil {

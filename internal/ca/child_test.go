@@ -3,6 +3,7 @@ package ca_test
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"log/slog"
 	"net"
@@ -30,7 +31,6 @@ func TestMain(m *testing.M) {
 type child struct {
 	*exec.Cmd
 	stdout io.Reader
-	err    error // of Wait
 }
 
 // startChild starts an authority at p that f kills.
@@ -64,7 +64,7 @@ func (c *child) waitUntilReady(t *testing.T) {
 func authorityThatDies(arguments []string) {
 	port, _ := strconv.Atoi(arguments[3])
 	f := &failure{step: arguments[4], fault: arguments[5], own: arguments[6] == "true"}
-	authority, err := ca.Open(context.Background(), ca.Config{
+	authority, err := catest.Open(context.Background(), ca.Config{
 		Dir: arguments[0], Listen: arguments[1], HTTP: arguments[2], HTTP01Port: port,
 		HostsFile: arguments[7], ResolvConf: os.DevNull, Machine: catest.Machine, Seams: f.seams(),
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
@@ -78,12 +78,22 @@ func authorityThatDies(arguments []string) {
 	os.Exit(1)
 }
 
-func freeAddress(t testing.TB) string {
+// freeAddresses finds two addresses that stay free until the test listens there. They are on
+// a loopback address of the test's own: on 127.0.0.1 somebody else gets the port meanwhile.
+func freeAddresses(t testing.TB) (one, other string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	h := fnv.New32a()
+	fmt.Fprint(h, t.Name(), os.Getpid())
+	own := h.Sum(nil)
+	host := fmt.Sprintf("127.%d.%d.%d:0", 1+own[0]%254, own[1], 1+own[2]%254)
+	var found [2]string
+	for i := range found {
+		l, err := net.Listen("tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		found[i] = l.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return found[0], found[1]
 }

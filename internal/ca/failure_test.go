@@ -78,7 +78,8 @@ type place struct {
 
 func newPlace(t testing.TB, http01Port int) place {
 	t.Helper()
-	return place{dir: filepath.Join(t.TempDir(), "ca"), listen: freeAddress(t), http: freeAddress(t), http01Port: http01Port}
+	listen, http := freeAddresses(t)
+	return place{dir: filepath.Join(t.TempDir(), "ca"), listen: listen, http: http, http01Port: http01Port}
 }
 
 func (p place) config(t testing.TB, f *failure) ca.Config {
@@ -107,22 +108,9 @@ func issueThrough(t *testing.T, f *failure, p place, responder *catest.Responder
 	}
 	var second *catest.Authority
 	answered := func(string) {}
-	died := make(chan struct{})
+	var died <-chan struct{}
 	if dies {
-		child := startChild(t, p, f)
-		child.waitUntilReady(t)
-		go func() { child.err = child.Wait(); close(died) }()
-		answered = func(moment string) {
-			if moment == f.moment {
-				_ = child.Process.Kill()
-				<-died // a dying process answers nothing more
-			}
-		}
-		defer func() {
-			if child.err == nil || !strings.Contains(child.err.Error(), "killed") {
-				t.Errorf("the child ended otherwise: %v", child.err)
-			}
-		}()
+		died, answered = startDying(t, p, f)
 	} else {
 		second = p.start(t, f)
 	}
@@ -162,6 +150,29 @@ func issueThrough(t *testing.T, f *failure, p place, responder *catest.Responder
 		t.Error(err)
 	}
 	catest.CheckCA(t, p.dir, end.got.Chain.Certificates[0])
+}
+
+// startDying starts a child that f kills: at a step by itself, or once the client says that it
+// has the answer of f's moment. died is closed when it is dead.
+func startDying(t *testing.T, p place, f *failure) (died <-chan struct{}, answered func(moment string)) {
+	t.Helper()
+	c := startChild(t, p, f)
+	c.waitUntilReady(t)
+	dead := make(chan struct{})
+	var err error
+	go func() { err = c.Wait(); close(dead) }()
+	t.Cleanup(func() {
+		_ = c.Process.Kill() // which does nothing, unless the test has failed
+		if <-dead; err == nil || !strings.Contains(err.Error(), "killed") {
+			t.Errorf("the child ended otherwise: %v", err)
+		}
+	})
+	return dead, func(moment string) {
+		if moment == f.moment {
+			_ = c.Process.Kill()
+			<-dead // a dying process answers nothing more
+		}
+	}
 }
 
 // obtainPatiently obtains a certificate with one order and one CSR, repeating each

@@ -61,7 +61,7 @@ func failToStart(t *testing.T, p place, f *failure) {
 		}
 		return
 	}
-	if _, err := ca.Open(t.Context(), p.config(t, f)); !errors.Is(err, errInjected) {
+	if _, err := catest.Open(t.Context(), p.config(t, f)); !errors.Is(err, errInjected) {
 		t.Fatalf("the start ended otherwise: %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,7 +65,7 @@ func Start(t testing.TB, dir string, change ...func(*ca.Config)) *Authority {
 	}
 	a := &Authority{Dir: dir, Responder: responder, ended: make(chan error, 1)}
 	var err error
-	if a.CA, err = ca.Open(t.Context(), config); err != nil {
+	if a.CA, err = Open(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -71,6 +73,24 @@ func Start(t testing.TB, dir string, change ...func(*ca.Config)) *Authority {
 	go func() { a.ended <- a.Serve(ctx) }()
 	t.Cleanup(func() { _ = a.Stop() })
 	return a
+}
+
+// Open is ca.Open for an authority whose address another one of this test's had just now:
+// the port is in use for a moment longer where some process was started meanwhile,
+// which has every open file from its fork to its exec.
+func Open(ctx context.Context, config ca.Config) (*ca.CA, error) {
+	deadline := time.After(5 * time.Second)
+	for {
+		a, err := ca.Open(ctx, config)
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return a, err
+		}
+		select {
+		case <-deadline:
+			return nil, err
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // Config is that of an authority on loopback whose names are Hosts.

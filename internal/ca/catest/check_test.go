@@ -32,6 +32,31 @@ func (w *witness) Errorf(format string, args ...any) {
 
 func (w *witness) Fatalf(format string, args ...any) { w.Errorf(format, args...) }
 
+// promise is one that a statement breaks, and what CheckCA says then.
+type promise struct{ name, statement, want string }
+
+// breaks is a row for each promise, about the certificate with a serial.
+func breaks(serial string) []promise {
+	return []promise{
+		{"lost certificate", "DELETE FROM certificates WHERE serial = '" + serial + "'", "was given to a client"},
+		{"other certificate", "UPDATE certificates SET der = (SELECT der FROM certificates WHERE serial <> '" + serial + "' AND order_id NOT LIKE 'https%') WHERE serial = '" + serial + "'", "is not what was reserved"},
+		{"settled without a state", "UPDATE certificates SET state = 'reserved' WHERE serial = '" + serial + "'", "was stored, but is not settled"},
+		{"abandoned and good", "UPDATE certificates SET state = 'abandoned', der = x'' WHERE serial = '" + serial + "'", "was abandoned, but is not revoked"},
+		{"two of one order", "UPDATE certificates SET order_id = (SELECT order_id FROM certificates WHERE serial = '" + serial + "')", "has two certificates"},
+		{"order of another's certificate", "UPDATE orders SET serial = '" + serial + "'", "is valid, but its certificate"},
+		{"work left", "UPDATE orders SET due = 1", "there is work left on it"},
+		{"nobody's work", "UPDATE orders SET serial = '', csr = x'00'", "nobody will take it up"},
+		{"not on the CRL", "UPDATE certificates SET revoked = 1 WHERE serial = '" + serial + "'", "but not on the CRL"},
+		{"CRL number", "UPDATE crls SET number = number + 1", "is numbered"},
+		{"reserved for nothing", "UPDATE certificates SET state = 'reserved', der = x'' WHERE serial = '" + serial + "'", "nobody will issue or abandon it"},
+		{"reserved for nobody", "UPDATE certificates SET state = 'reserved', der = x'', order_id = 'none' WHERE serial = '" + serial + "'", "nobody will issue or abandon it"},
+		{"CRL of another signer", "UPDATE crls SET (number, der) = (SELECT number, der FROM crls WHERE issuer = '1') WHERE issuer = 'root-1'", "CRL of issuer root-1"},
+		{"CRL of nobody", "UPDATE crls SET issuer = '7' WHERE issuer = '1'", "no such issuer or root"},
+		{"CRL that went back", "DELETE FROM crls WHERE issuer = 'root-1'", "a newer one is not stored"},
+		{"unknown issuer", "UPDATE certificates SET issuer = '7' WHERE serial = '" + serial + "'", "there is no issuer"},
+	}
+}
+
 // TestCheckCANotices breaks each promise by hand: CheckCA must notice.
 func TestCheckCANotices(t *testing.T) {
 	a := catest.Start(t, "")
@@ -56,25 +81,7 @@ func TestCheckCANotices(t *testing.T) {
 	seen.CheckCA(t, a.Dir)
 
 	serial := fmt.Sprintf("%x", served[0].SerialNumber)
-	breaks := []struct{ name, statement, want string }{
-		{"lost certificate", "DELETE FROM certificates WHERE serial = '" + serial + "'", "was given to a client"},
-		{"other certificate", "UPDATE certificates SET der = (SELECT der FROM certificates WHERE serial <> '" + serial + "' AND order_id NOT LIKE 'https%') WHERE serial = '" + serial + "'", "is not what was reserved"},
-		{"settled without a state", "UPDATE certificates SET state = 'reserved' WHERE serial = '" + serial + "'", "was stored, but is not settled"},
-		{"abandoned and good", "UPDATE certificates SET state = 'abandoned', der = x'' WHERE serial = '" + serial + "'", "was abandoned, but is not revoked"},
-		{"two of one order", "UPDATE certificates SET order_id = (SELECT order_id FROM certificates WHERE serial = '" + serial + "')", "has two certificates"},
-		{"order of another's certificate", "UPDATE orders SET serial = '" + serial + "'", "is valid, but its certificate"},
-		{"work left", "UPDATE orders SET due = 1", "there is work left on it"},
-		{"nobody's work", "UPDATE orders SET serial = '', csr = x'00'", "nobody will take it up"},
-		{"not on the CRL", "UPDATE certificates SET revoked = 1 WHERE serial = '" + serial + "'", "but not on the CRL"},
-		{"CRL number", "UPDATE crls SET number = number + 1", "is numbered"},
-		{"reserved for nothing", "UPDATE certificates SET state = 'reserved', der = x'' WHERE serial = '" + serial + "'", "nobody will issue or abandon it"},
-		{"reserved for nobody", "UPDATE certificates SET state = 'reserved', der = x'', order_id = 'none' WHERE serial = '" + serial + "'", "nobody will issue or abandon it"},
-		{"CRL of another signer", "UPDATE crls SET (number, der) = (SELECT number, der FROM crls WHERE issuer = '1') WHERE issuer = 'root-1'", "CRL of issuer root-1"},
-		{"CRL of nobody", "UPDATE crls SET issuer = '7' WHERE issuer = '1'", "no such issuer or root"},
-		{"CRL that went back", "DELETE FROM crls WHERE issuer = 'root-1'", "a newer one is not stored"},
-		{"unknown issuer", "UPDATE certificates SET issuer = '7' WHERE serial = '" + serial + "'", "there is no issuer"},
-	}
-	for _, b := range breaks {
+	for _, b := range breaks(serial) {
 		t.Run(b.name, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := os.CopyFS(dir, os.DirFS(a.Dir)); err != nil {
