@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"ca-end":         caEnd,
 			"webserver":      webServer,
 			"tlsserver":      tlsServer,
+			"dnsserver":      dnsServer,
 			"setfrom":        setFrom,
 			"eventually":     eventually,
 		},
