@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"webserver":      webServer,
 			"dnsserver":      dnsServer,
 			"tlsserver":      tlsServer,
+			"dnsserver":      dnsServer,
 			"setfrom":        setFrom,
 			"eventually":     eventually,
 		},
