@@ -18,7 +18,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -44,7 +43,6 @@ func TestScripts(t *testing.T) {
 			"ca-up":          caUp,
 			"ca-end":         caEnd,
 			"webserver":      webServer,
-			"dnsserver":      dnsServer,
 			"tlsserver":      tlsServer,
 			"dnsserver":      dnsServer,
 			"setfrom":        setFrom,
@@ -175,26 +173,6 @@ func webServer(ts *testscript.TestScript, _ bool, args []string) {
 	go func() { _ = server.Serve(listener) }()
 	ts.Defer(func() { _ = server.Close() })
 	ts.Setenv(name, strconv.Itoa(listener.Addr().(*net.TCPAddr).Port))
-}
-
-// dnsServer VARIABLE NAME ADDRESS: serves one name's A record on a new loopback port, and sets $VARIABLE to that.
-func dnsServer(ts *testscript.TestScript, _ bool, args []string) {
-	record, err := dns.NewRR(args[1] + ". 60 IN A " + args[2])
-	ts.Check(err)
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	ts.Check(err)
-	server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		reply := new(dns.Msg).SetReply(q)
-		if asked := q.Question[0]; !strings.EqualFold(asked.Name, record.Header().Name) {
-			reply.Rcode = dns.RcodeNameError
-		} else if asked.Qtype == dns.TypeA {
-			reply.Answer = []dns.RR{record}
-		}
-		_ = w.WriteMsg(reply)
-	})}
-	go func() { _ = server.ActivateAndServe() }()
-	ts.Defer(func() { _ = conn.Close() })
-	ts.Setenv(args[0], strconv.Itoa(conn.LocalAddr().(*net.UDPAddr).Port))
 }
 
 // tlsServer CHAIN KEY NAME: serves a page with a certificate on a new loopback port, and sets $NAME to it.
