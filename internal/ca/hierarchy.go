@@ -62,7 +62,7 @@ type hierarchyConfig struct {
 func openHierarchy(c hierarchyConfig) (*hierarchy, error) {
 	h := &hierarchy{hierarchyConfig: c}
 	now := time.Now()
-	if now.Before(written) {
+	if now.Before(written()) {
 		return nil, fmt.Errorf("the clock of this machine says that it is %s, which cannot be: set it right, "+
 			"since certificates that are made now would be of no use", now.UTC().Format(time.RFC3339))
 	}
@@ -79,7 +79,7 @@ func openHierarchy(c hierarchyConfig) (*hierarchy, error) {
 }
 
 // written is a moment that no right clock is before any more.
-var written = time.Date(2026, time.November, 23, 0, 0, 0, 0, time.UTC)
+func written() time.Time { return time.Date(2026, time.November, 23, 0, 0, 0, 0, time.UTC) }
 
 // makeRoot makes a root if there is none, or if the present one will not do and the operator wants another.
 func (h *hierarchy) makeRoot(now time.Time) error {
