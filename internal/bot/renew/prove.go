@@ -106,10 +106,7 @@ func (o *Obtainer) choose(a *acme.Authorization) (acme.Challenge, error) {
 	var offered []string
 	for _, challenge := range a.Challenges {
 		if challenge.Type == want {
-			if !acme.ValidToken(challenge.Token) {
-				return challenge, fmt.Errorf("the CA's token for %s is not base64url: %.40q", a.Identifier, challenge.Token)
-			}
-			return challenge, nil
+			return challenge, CheckToken(a.Identifier, challenge.Token)
 		}
 		offered = append(offered, string(challenge.Type))
 	}
@@ -118,6 +115,21 @@ func (o *Obtainer) choose(a *acme.Authorization) (acme.Challenge, error) {
 		name = "*." + name
 	}
 	return acme.Challenge{}, fmt.Errorf("the CA offers no %s challenge for %s, only %q", want, name, offered)
+}
+
+// minToken is how many characters of base64url the 128 bits of entropy take that RFC 8555
+// §8.1 asks of a token. A shorter one may have been chosen to be the name of something else.
+const minToken = 22
+
+// CheckToken refuses a CA's token for id that is not what RFC 8555 §8.1 says a token is.
+func CheckToken(id acme.Identifier, token string) error {
+	switch {
+	case !acme.ValidToken(token):
+		return fmt.Errorf("the CA's token for %s is not base64url: %.40q", id, token)
+	case len(token) < minToken:
+		return fmt.Errorf("the CA's token for %s is too short to be random (RFC 8555 §8.1): %q", id, token)
+	}
+	return nil
 }
 
 // settle waits for the CA's verdict on each name.

@@ -9,7 +9,7 @@ import (
 // Challenge is one proof of control that has to be given.
 type Challenge struct {
 	Identifier       acme.Identifier // without a wildcard label
-	Token            string          // checked to be base64url (RFC 8555 §8.1)
+	Token            string          // checked with CheckToken (RFC 8555 §8.1)
 	KeyAuthorization string          // what the CA expects to find (RFC 8555 §8.1)
 }
 

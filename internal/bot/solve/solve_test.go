@@ -21,6 +21,9 @@ import (
 	"github.com/cairn-ca/cairn/internal/bot/solve"
 )
 
+// padding makes tokens of words: RFC 8555 §8.1 wants 128 bits.
+const padding = "_0123456789abcdefghijk"
+
 func challenge(name, token string) renew.Challenge {
 	return renew.Challenge{Identifier: acme.IdentifierFor(name), Token: token, KeyAuthorization: token + ".thumbprint"}
 }
@@ -67,7 +70,7 @@ func fetch(t *testing.T, method, host string, port int, path string) (int, strin
 
 func TestStandaloneServesWhatIsPresentedAndNothingElse(t *testing.T) {
 	port := freePort(t)
-	s, one, two := standalone(t, "", port), challenge("a.test", "one"), challenge("b.test", "two")
+	s, one, two := standalone(t, "", port), challenge("a.test", "one"+padding), challenge("b.test", "two"+padding)
 	for _, c := range []renew.Challenge{one, two} {
 		if err := s.Present(t.Context(), c); err != nil {
 			t.Fatal(err)
@@ -78,14 +81,14 @@ func TestStandaloneServesWhatIsPresentedAndNothingElse(t *testing.T) {
 		status       int
 		body         string
 	}{
-		{"GET", "/.well-known/acme-challenge/one", 200, "one.thumbprint"},
-		{"GET", "/.well-known/acme-challenge/two?x=y", 200, "two.thumbprint"},
-		{"HEAD", "/.well-known/acme-challenge/one", 200, ""},
-		{"POST", "/.well-known/acme-challenge/one", 405, "use GET\n"},
+		{"GET", "/.well-known/acme-challenge/one" + padding, 200, "one" + padding + ".thumbprint"},
+		{"GET", "/.well-known/acme-challenge/two" + padding + "?x=y", 200, "two" + padding + ".thumbprint"},
+		{"HEAD", "/.well-known/acme-challenge/one" + padding, 200, ""},
+		{"POST", "/.well-known/acme-challenge/one" + padding, 405, "use GET\n"},
 		{"GET", "/.well-known/acme-challenge/<script>", 404, "404 page not found\n"},
-		{"GET", "/.well-known/acme-challenge/one/", 404, "404 page not found\n"},
+		{"GET", "/.well-known/acme-challenge/one" + padding + "/", 404, "404 page not found\n"},
 		{"GET", "/.well-known/acme-challenge/", 404, "404 page not found\n"},
-		{"GET", "/one", 404, "404 page not found\n"},
+		{"GET", "/one" + padding, 404, "404 page not found\n"},
 		{"GET", "/", 404, "404 page not found\n"},
 	} {
 		if status, body := fetch(t, c.method, "127.0.0.1", port, c.path); status != c.status || body != c.body {
@@ -95,7 +98,7 @@ func TestStandaloneServesWhatIsPresentedAndNothingElse(t *testing.T) {
 	if err := s.CleanUp(t.Context(), one); err != nil {
 		t.Error(err)
 	}
-	if status, _ := fetch(t, "GET", "127.0.0.1", port, "/.well-known/acme-challenge/one"); status != 404 {
+	if status, _ := fetch(t, "GET", "127.0.0.1", port, "/.well-known/acme-challenge/one"+padding); status != 404 {
 		t.Errorf("a token that was cleaned up gets %d", status)
 	}
 	if err := s.CleanUp(t.Context(), two); err != nil {
@@ -119,16 +122,16 @@ func TestStandaloneServesBothFamilies(t *testing.T) {
 	}
 	port := freePort(t)
 	s := standalone(t, "", port)
-	if err := s.Present(t.Context(), challenge("a.test", "one")); err != nil {
+	if err := s.Present(t.Context(), challenge("a.test", "one"+padding)); err != nil {
 		t.Fatal(err)
 	}
-	defer s.CleanUp(context.Background(), challenge("a.test", "one"))
+	defer s.CleanUp(context.Background(), challenge("a.test", "one"+padding))
 	hosts := []string{"127.0.0.1"}
 	if probe != nil {
 		hosts = append(hosts, "::1")
 	}
 	for _, host := range hosts {
-		if status, _ := fetch(t, "GET", host, port, "/.well-known/acme-challenge/one"); status != 200 {
+		if status, _ := fetch(t, "GET", host, port, "/.well-known/acme-challenge/one"+padding); status != 200 {
 			t.Errorf("%s: %d", host, status)
 		}
 	}
@@ -142,7 +145,7 @@ func TestStandaloneSaysThatThePortIsTaken(t *testing.T) {
 	defer taken.Close()
 	port := taken.Addr().(*net.TCPAddr).Port
 	for _, address := range []string{"", "127.0.0.1"} {
-		err := standalone(t, address, port).Present(t.Context(), challenge("a.test", "one"))
+		err := standalone(t, address, port).Present(t.Context(), challenge("a.test", "one"+padding))
 		if !errors.Is(err, solve.ErrPortTaken) || !strings.Contains(err.Error(), strconv.Itoa(port)) {
 			t.Errorf("address %q: %v", address, err)
 		}
@@ -155,7 +158,7 @@ func TestTokensFromTheCAAreChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, token := range []string{"", "../../x", "a/b", "<b>", "a b", "a.b", strings.Repeat("a", 300)} {
+	for _, token := range []string{"", "../../x", "a/b", "<b>", "a b", "a.b", "shadow", padding[1:], strings.Repeat("a", 300)} {
 		for _, solver := range []renew.Solver{webroot, standalone(t, "127.0.0.1", freePort(t))} {
 			if err := solver.Present(t.Context(), challenge("a.test", token)); err == nil {
 				t.Errorf("%T took the token %.20q", solver, token)
@@ -188,25 +191,25 @@ func TestWebrootWritesAndRemoves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	challenges := []renew.Challenge{challenge("a.test", "one"), challenge("b.test", "two"), challenge("c.test", "three")}
+	challenges := []renew.Challenge{challenge("a.test", "one"+padding), challenge("b.test", "two"+padding), challenge("c.test", "three"+padding)}
 	for _, c := range challenges {
 		if err := w.Present(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for path, mode := range map[string]fs.FileMode{
-		filepath.Join(shared, ".well-known"):                         fs.ModeDir | 0o755,
-		filepath.Join(shared, ".well-known/acme-challenge"):          fs.ModeDir | 0o755,
-		filepath.Join(shared, ".well-known/acme-challenge/two"):      0o644,
-		filepath.Join(other, ".well-known"):                          fs.ModeDir | 0o700,
-		filepath.Join(other, ".well-known/acme-challenge/three"):     0o644,
-		filepath.Join(other, ".well-known/acme-challenge", "/three"): 0o644,
+		filepath.Join(shared, ".well-known"):                                 fs.ModeDir | 0o755,
+		filepath.Join(shared, ".well-known/acme-challenge"):                  fs.ModeDir | 0o755,
+		filepath.Join(shared, ".well-known/acme-challenge/two"+padding):      0o644,
+		filepath.Join(other, ".well-known"):                                  fs.ModeDir | 0o700,
+		filepath.Join(other, ".well-known/acme-challenge/three"+padding):     0o644,
+		filepath.Join(other, ".well-known/acme-challenge", "/three"+padding): 0o644,
 	} {
 		if info, err := os.Stat(path); err != nil || info.Mode() != mode {
 			t.Errorf("%s: %v, %v; want mode %v", path, info, err, mode)
 		}
 	}
-	if text, err := os.ReadFile(filepath.Join(shared, ".well-known/acme-challenge/one")); string(text) != "one.thumbprint" {
+	if text, err := os.ReadFile(filepath.Join(shared, ".well-known/acme-challenge/one"+padding)); string(text) != "one"+padding+".thumbprint" {
 		t.Errorf("%q, %v", text, err)
 	}
 	for _, c := range challenges {
@@ -232,7 +235,7 @@ func TestWebrootKeepsStrangersFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := challenge("a.test", "one")
+	one := challenge("a.test", "one"+padding)
 	if err := w.Present(t.Context(), one); err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +248,7 @@ func TestWebrootKeepsStrangersFiles(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(directory, "stranger")); err != nil {
 		t.Error(err)
 	}
-	if err := os.WriteFile(filepath.Join(directory, "one"), []byte("something else"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(directory, "one"+padding), []byte("something else"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Present(t.Context(), one); !errors.Is(err, fs.ErrExist) {
@@ -260,7 +263,7 @@ func TestWebrootPresentsAgainAfterACrash(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Present(t.Context(), challenge("a.test", "one")); err != nil {
+		if err := w.Present(t.Context(), challenge("a.test", "one"+padding)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -275,11 +278,11 @@ func TestWebrootFollowsALinkThatWasThereBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := challenge("a.test", "one")
+	one := challenge("a.test", "one"+padding)
 	if err := w.Present(t.Context(), one); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(shared, "acme-challenge/one")); err != nil {
+	if _, err := os.Stat(filepath.Join(shared, "acme-challenge/one"+padding)); err != nil {
 		t.Error(err)
 	}
 	if err := w.CleanUp(t.Context(), one); err != nil {

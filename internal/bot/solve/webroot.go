@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
@@ -16,9 +18,8 @@ import (
 // Webroot answers http-01 challenges by putting files where a web server that
 // runs anyway serves them.
 type Webroot struct {
-	roots map[string]string   // a name → the directory that its web server serves
-	files map[string]string   // token → the file that answers it
-	made  map[string][]string // directory → the directories made in it, outermost first
+	roots map[string]string // a name → the directory that its web server serves
+	sites map[string]*site  // such a directory → what is done there at the moment
 }
 
 // NewWebroot takes, for each name, the directory that its web server serves as "/".
@@ -28,7 +29,7 @@ func NewWebroot(roots map[string]string) (*Webroot, error) {
 			return nil, fmt.Errorf("%s does not exist or is not a directory", root)
 		}
 	}
-	return &Webroot{roots: roots, files: make(map[string]string), made: make(map[string][]string)}, nil
+	return &Webroot{roots: roots, sites: make(map[string]*site)}, nil
 }
 
 // Type is http-01.
@@ -43,64 +44,159 @@ func (w *Webroot) Present(_ context.Context, c renew.Challenge) error {
 	if !ok {
 		return fmt.Errorf("no webroot is known for %s", c.Identifier)
 	}
-	directory, err := w.makeDirectories(root)
-	if err == nil {
-		defer directory.Close()
-		if err = writeAnswer(directory, c); err == nil {
-			w.files[c.Token] = filepath.Join(root, filepath.FromSlash(acme.HTTP01Path), c.Token)
-			return nil
-		}
+	s, err := w.sites[root], error(nil)
+	if s == nil {
+		s, err = openSite(root)
 	}
-	w.removeDirectories(root)
+	if err == nil {
+		err = writeAnswer(s.directory(), c)
+	}
+	if err == nil {
+		s.answers[c.Token]++
+		w.sites[root] = s
+		return nil
+	}
+	if s != nil && len(s.answers) == 0 {
+		s.close()
+	}
 	return fmt.Errorf("answering the challenge for %s: %w", c.Identifier, err)
 }
 
-// makeDirectories opens the directory for challenge files, and makes it if need be.
-// What is made belongs to whom the root belongs to, and can be entered by the web
-// server. That owner may be up to no good while this process is root, so modes and
-// owners are only set below an open directory; a link that was there before is
-// followed, for many sites share one directory that way.
-func (w *Webroot) makeDirectories(root string) (*os.Root, error) {
-	owner, err := os.Stat(root)
+// CleanUp removes the file for c and, after the last one below a root, the directories made there.
+func (w *Webroot) CleanUp(_ context.Context, c renew.Challenge) error {
+	root := w.roots[c.Identifier.Value]
+	s := w.sites[root]
+	if s == nil || s.answers[c.Token] == 0 {
+		return nil
+	}
+	var err error
+	if s.answers[c.Token]--; s.answers[c.Token] == 0 {
+		delete(s.answers, c.Token)
+		err = s.directory().Remove(c.Token)
+	}
+	if len(s.answers) == 0 {
+		delete(w.sites, root)
+		s.close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing the answer to a challenge: %w", err)
+	}
+	return nil
+}
+
+// site is one webroot in use. Its directories stay open until everything in them has
+// been taken back: their owner may put others under their names meanwhile, and this
+// process, which may be root's, must not remove anything there.
+type site struct {
+	levels  []*os.Root     // the root, and each directory down to that of the answers
+	made    []string       // the name of each level that was made here; "" for one that was there
+	answers map[string]int // token → how often it was presented
+}
+
+// directory is where the answers go.
+func (s *site) directory() *os.Root { return s.levels[len(s.levels)-1] }
+
+// close removes what was made, innermost first, and gives the directories up. One that is
+// not empty, because a stranger's files are in it, stays.
+func (s *site) close() {
+	gone := true
+	for i := len(s.levels) - 1; i >= 0; i-- {
+		_ = s.levels[i].Close() // it was only read
+		if gone = gone && i > 0 && s.made[i] != ""; gone {
+			err := s.levels[i-1].Remove(s.made[i])
+			gone = err == nil || errors.Is(err, fs.ErrNotExist)
+		}
+	}
+}
+
+// openSite opens the directory for challenge files, and makes it if need be.
+// What is made can be entered by the web server, and belongs to whom the root belongs
+// to. That owner may be up to no good while this process is root, so everything is
+// done below open directories.
+func openSite(root string) (_ *site, err error) {
+	top, err := os.OpenRoot(root)
 	if err != nil {
 		return nil, err
 	}
-	parent, err := os.OpenRoot(root)
+	s := &site{levels: []*os.Root{top}, made: []string{""}, answers: make(map[string]int)}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	owner, err := top.Stat(".")
 	if err != nil {
 		return nil, err
 	}
-	path := root
 	for _, name := range strings.Split(strings.Trim(acme.HTTP01Path, "/"), "/") {
-		path = filepath.Join(path, name)
-		var child *os.Root
+		parent, made := s.directory(), name
 		err := parent.Mkdir(name, 0o755)
 		if err == nil {
-			w.made[root] = append(w.made[root], path)
 			// The mode is set again because of the umask.
-			err = errors.Join(parent.Chmod(name, 0o755), giveTo(parent, name, owner))
+			if err = parent.Chmod(name, 0o755); err == nil && owner != nil {
+				err = giveTo(parent, name, owner)
+			}
+			if err != nil {
+				return nil, errors.Join(err, parent.Remove(name))
+			}
 		}
+		var child *os.Root
 		if errors.Is(err, fs.ErrExist) {
-			child, err = os.OpenRoot(path)
+			made = ""
+			var followed bool
+			if child, followed, err = enter(parent, name); followed {
+				owner = nil // who owns the link does not become the owner of what is made behind it
+			}
 		} else if err == nil {
 			child, err = parent.OpenRoot(name)
 		}
-		_ = parent.Close() // it was only read
 		if err != nil {
 			return nil, err
 		}
-		parent = child
+		s.levels, s.made = append(s.levels, child), append(s.made, made)
 	}
-	return parent, nil
+	return s, nil
+}
+
+// enter opens a directory that was there before. A link is followed, for many sites share
+// one directory that way; but not on root's behalf to where the link's owner has no rights.
+func enter(parent *os.Root, name string) (child *os.Root, followed bool, err error) {
+	link, err := parent.Lstat(name)
+	if err != nil {
+		return nil, false, err
+	}
+	if link.Mode()&fs.ModeSymlink == 0 {
+		child, err = parent.OpenRoot(name)
+		return child, false, err
+	}
+	target, err := parent.Readlink(name)
+	if err != nil {
+		return nil, true, err
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(parent.Name(), target)
+	}
+	if child, err = os.OpenRoot(target); err != nil {
+		return nil, true, err
+	}
+	info, err := child.Stat(".")
+	now, nowErr := parent.Lstat(name)
+	if err = errors.Join(err, nowErr); err == nil && !(os.SameFile(link, now) && mayFollow(link, info)) {
+		err = fmt.Errorf("%s is a link to %s, which belongs to somebody else than the link: make it root's if it is right",
+			filepath.Join(parent.Name(), name), target)
+	}
+	if err != nil {
+		return nil, true, errors.Join(err, child.Close())
+	}
+	return child, true, nil
 }
 
 // writeAnswer makes a file that everyone may read. One that is there already is an
 // error, unless it is the same answer: a run before this one may have been killed.
 func writeAnswer(directory *os.Root, c renew.Challenge) error {
 	f, err := directory.OpenFile(c.Token, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		if old, readErr := directory.ReadFile(c.Token); readErr == nil && string(old) == c.KeyAuthorization {
-			return nil
-		}
+	if errors.Is(err, fs.ErrExist) && holds(directory, c.Token, c.KeyAuthorization) {
+		return nil
 	}
 	if err != nil {
 		return err
@@ -112,28 +208,17 @@ func writeAnswer(directory *os.Root, c renew.Challenge) error {
 	return err
 }
 
-// CleanUp removes the file for c and, after the last one below a root, the directories made there.
-func (w *Webroot) CleanUp(_ context.Context, c renew.Challenge) error {
-	file, ok := w.files[c.Token]
-	if !ok {
-		return nil
+// holds reports whether a file has just that text. It does not wait for what is not a file, such as a pipe.
+func holds(directory *os.Root, name, text string) bool {
+	info, err := directory.Lstat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(text)) {
+		return false
 	}
-	delete(w.files, c.Token)
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing the answer to a challenge: %w", err)
+	f, err := directory.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
 	}
-	w.removeDirectories(w.roots[c.Identifier.Value])
-	return nil
-}
-
-// removeDirectories removes what was made below root. One that is not empty, because
-// other answers or a stranger's files are in it, stays.
-func (w *Webroot) removeDirectories(root string) {
-	for made := w.made[root]; len(made) > 0; made = w.made[root] {
-		innermost := made[len(made)-1]
-		if err := os.Remove(innermost); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return
-		}
-		w.made[root] = made[:len(made)-1]
-	}
+	defer f.Close()
+	got, err := io.ReadAll(io.LimitReader(f, int64(len(text))+1))
+	return err == nil && string(got) == text
 }
