@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txt against Pebble. Beside the usual commands they have
 //
-//	pebble              starts Pebble and sets SERVER, BUNDLE and PORT (for http-01)
+//	pebble [SETTING...] starts Pebble and sets SERVER, BUNDLE and PORT (for http-01)
 //	freeport NAME       sets NAME to a port that nobody listens on
 //	takeport NAME       the same, and listens on it
 //	serve DIR PORT      serves the files of DIR over HTTP
@@ -53,10 +53,10 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-func startPebble(ts *testscript.TestScript, _ bool, _ []string) {
+func startPebble(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs("pebble")
 	ts.Check(os.MkdirAll(dir, 0o755))
-	pebble, err := pebbletest.Start(dir, "PEBBLE_AUTHZREUSE=0") // names that fail must fail every time
+	pebble, err := pebbletest.Start(dir, append([]string{"PEBBLE_AUTHZREUSE=0"}, args...)...) // names that fail must fail every time
 	ts.Check(err)
 	ts.Defer(func() {
 		pebble.Stop()
