@@ -128,7 +128,7 @@ func (l *Lineage) isOurs(base string) bool {
 func (l *Lineage) target(kind Kind, version int) string {
 	file := l.file(kind, version)
 	if now, err := os.Readlink(l.paths[kind]); err == nil {
-		if leadsTo, err := linkTarget(l.paths[kind]); err == nil && filepath.Dir(leadsTo) == l.archive {
+		if leadsTo, err := linkTarget(l.paths[kind]); err == nil && l.archived(leadsTo) {
 			return filepath.Join(filepath.Dir(now), filepath.Base(file))
 		}
 	}

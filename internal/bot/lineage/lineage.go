@@ -36,6 +36,9 @@ func (s *Store) Load(name string) (*Lineage, error) {
 		if _, err := os.Stat(target); err != nil {
 			return nil, fmt.Errorf("target %s of symlink %s does not exist", target, l.paths[kind])
 		}
+		if !l.archived(target) {
+			return nil, fmt.Errorf("symlink %s leads to %s, which is not in the archive directory %s", l.paths[kind], target, l.archive)
+		}
 	}
 	return l, nil
 }
@@ -76,25 +79,20 @@ func (s *Store) resolve(path string) string {
 	return filepath.Join(s.dirs.Config, path)
 }
 
-// findArchive finds where the versions are: where the links lead to, if they
-// agree, for those cannot be out of date; else where the configuration says.
+// findArchive finds where the versions are. The configuration says so, or it is the
+// usual place; never the links, for live/NAME may be open to others, and who can change
+// a link must not decide where the next private key is written.
 func (l *Lineage) findArchive() {
-	var common string
-	for _, kind := range Kinds() {
-		target, err := linkTarget(l.paths[kind])
-		if err != nil || common != "" && filepath.Dir(target) != common {
-			common = ""
-			break
-		}
-		common = filepath.Dir(target)
-	}
-	l.archive = common
-	if l.archive == "" {
-		l.archive = l.store.resolve(l.Conf.top("archive_dir"))
-	}
+	l.archive = l.store.resolve(l.Conf.top("archive_dir"))
 	if l.archive == "" {
 		l.archive = filepath.Join(l.store.archives(), l.Name)
 	}
+}
+
+// archived reports whether a file is in the directory of the versions, however that is spelled.
+func (l *Lineage) archived(path string) bool {
+	directory := filepath.Dir(path)
+	return directory == l.archive || sameDirectory(directory, l.archive)
 }
 
 // linkTarget is where a link leads, as an absolute path.
@@ -127,7 +125,7 @@ func (l *Lineage) Version() int {
 	common := 0
 	for _, kind := range Kinds() {
 		target, err := linkTarget(l.paths[kind])
-		if err != nil || filepath.Dir(target) != l.archive {
+		if err != nil || !l.archived(target) {
 			return 0
 		}
 		version, ok := versionOf(kind, filepath.Base(target))

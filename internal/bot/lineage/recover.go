@@ -141,6 +141,9 @@ func (l *Lineage) repairLink() error {
 		if err == nil && info.Mode()&fs.ModeSymlink == 0 || err != nil && !isRealDirectory(filepath.Dir(l.paths[kind])) {
 			return nil // somebody has made a file of it, or removed it all, and had a reason
 		}
+		if target, err := linkTarget(l.paths[kind]); err == nil && exists(target) && !l.archived(target) {
+			return nil // it was led elsewhere: List tells about it
+		}
 	}
 	for _, version := range slices.Backward(versions) {
 		if _, err := l.Material(version); err == nil {

@@ -84,9 +84,9 @@ func (l *Lineage) write(version int, m Material, have []Kind) (err error) {
 const keyShare = 0o074
 
 // keyMode says with which mode and group a key is written: 0600, or as open as
-// its owner has made the previous one.
+// its owner has made the live one, in the archive: what a link leads to may be anybody's.
 func (l *Lineage) keyMode() (fs.FileMode, func(*os.File) error) {
-	info, err := os.Stat(l.paths[Key])
+	info, err := os.Stat(l.file(Key, l.Version()))
 	if err != nil {
 		return 0o600, nil
 	}
