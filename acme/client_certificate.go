@@ -52,10 +52,10 @@ func (c *Client) Certificate(ctx context.Context, url string, want CertificateRe
 	}
 	certificates, err := ParseChain(got.body)
 	if err != nil {
-		return nil, fmt.Errorf("the server's certificate chain: %w", err)
+		return nil, fmt.Errorf("%w: the certificate chain: %w", ErrUnreadable, err)
 	}
 	if err := want.check(certificates[0]); err != nil {
-		return nil, fmt.Errorf("the server's certificate is not what was asked for: %w", err)
+		return nil, fmt.Errorf("the certificate: %w: %w", ErrNotRequested, err)
 	}
 	return &Chain{Certificates: certificates, Alternates: links(got.header.Values("Link"), "alternate", url)}, nil
 }

@@ -13,6 +13,9 @@ import (
 // §7.1.3 has a client treat such an order as invalid.
 var ErrOrderChanged = errors.New("the server has changed the identifiers or authorizations of an order")
 
+// ErrNotRequested says that a server has made something other than what it was asked for.
+var ErrNotRequested = errors.New("what the server gave is not what was asked for")
+
 // NewOrder asks for a certificate (RFC 8555 §7.4). The order's URL is set.
 func (c *Client) NewOrder(ctx context.Context, request NewOrder) (*Order, error) {
 	directory, err := c.Directory(ctx)
@@ -29,9 +32,9 @@ func (c *Client) NewOrder(ctx context.Context, request NewOrder) (*Order, error)
 		return nil, fmt.Errorf("placing an order: the answer's Location: %w", err)
 	}
 	if !sameSet(order.Identifiers, request.Identifiers, compareIdentifiers) {
-		return nil, fmt.Errorf("placing an order: the server made one for %v", order.Identifiers)
+		return nil, fmt.Errorf("placing an order: %w: it is for %v", ErrNotRequested, order.Identifiers)
 	}
-	return order, nil
+	return order, order.check()
 }
 
 // Order reads the order at url (RFC 8555 §7.1.3).
@@ -40,7 +43,19 @@ func (c *Client) Order(ctx context.Context, url string) (*Order, error) {
 	if err := c.read(ctx, url, order); err != nil {
 		return nil, fmt.Errorf("reading the order: %w", err)
 	}
-	return order, nil
+	return order, order.check()
+}
+
+// check bounds what a client does for an order: it needs one authorization for each
+// identifier (RFC 8555 §7.1.3).
+func (o *Order) check() error {
+	if o.Error != nil {
+		o.Error.clean()
+	}
+	if len(o.Authorizations) > len(o.Identifiers) {
+		return fmt.Errorf("the order: %w: it has %d authorizations for %d identifiers", ErrNotRequested, len(o.Authorizations), len(o.Identifiers))
+	}
+	return nil
 }
 
 // Authorization reads the authorization at url (RFC 8555 §7.5).

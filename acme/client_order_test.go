@@ -45,6 +45,22 @@ func TestNewOrderRefusesAnOrderForOtherNames(t *testing.T) {
 	}
 }
 
+func TestMoreAuthorizationsThanNamesAreRefused(t *testing.T) {
+	s := newServer(t)
+	order := acme.Order{Status: acme.StatusPending, Identifiers: names("a.test"), Authorizations: []string{host + "/1", host + "/2"}}
+	reply := func(w http.ResponseWriter, _ *acme.JWS) {
+		w.Header().Set("Location", host+"/order/1")
+		sendJSON(w, 201, order)
+	}
+	s.answer["/orders"], s.answer["/order/1"] = reply, reply
+	if _, err := s.client(t).NewOrder(t.Context(), acme.NewOrder{Identifiers: names("a.test")}); !errors.Is(err, acme.ErrNotRequested) {
+		t.Errorf("NewOrder: %v", err)
+	}
+	if _, err := s.client(t).Order(t.Context(), host+"/order/1"); !errors.Is(err, acme.ErrNotRequested) {
+		t.Errorf("Order: %v", err)
+	}
+}
+
 func TestC06ChangedOrderIsNoticed(t *testing.T) {
 	s := newServer(t)
 	before := &acme.Order{URL: host + "/order/1", Finalize: host + "/finalize", Identifiers: names("a.test"), Authorizations: []string{"1"}}

@@ -44,6 +44,9 @@ func (a *answer) retryAfter() time.Duration {
 	return parseRetryAfter(a.header.Get("Retry-After"), time.Now())
 }
 
+// ErrUnreadable says that an answer of a server is not of the form that RFC 8555 prescribes.
+var ErrUnreadable = errors.New("the server's answer cannot be understood")
+
 // decode reads the JSON object in a into result. Members that result does not have are ignored.
 func (a *answer) decode(result any) error {
 	if result == nil {
@@ -53,7 +56,7 @@ func (a *answer) decode(result any) error {
 		return err
 	}
 	if err := json.Unmarshal(a.body, result); err != nil {
-		return fmt.Errorf("the server's answer is not the JSON that was expected: %w", err)
+		return fmt.Errorf("%w: it is not the JSON that was expected: %w", ErrUnreadable, err)
 	}
 	return nil
 }
@@ -62,7 +65,7 @@ func (a *answer) decode(result any) error {
 func (a *answer) expect(media string) error {
 	got := a.header.Get("Content-Type")
 	if parsed, _, err := mime.ParseMediaType(got); err != nil || parsed != media {
-		return fmt.Errorf("the server's answer is of type %.64q where %s was expected", got, media)
+		return fmt.Errorf("%w: it is of type %.64q where %s was expected", ErrUnreadable, got, media)
 	}
 	return nil
 }

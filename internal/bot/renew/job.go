@@ -1,6 +1,7 @@
 package renew
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // Job is what must not be lost between the start of an order and the deployment
@@ -19,11 +21,27 @@ type Job struct {
 	Want    Want
 	Key     string // the certificate's private key: PKCS#8 in PEM
 	Order   string // the order's URL; "" before it is placed
+	Created time.Time
 }
 
 // fits reports whether j is for exactly this.
 func (j *Job) fits(want Want, server, account string) bool {
 	return j.Server == server && j.Account == account && reflect.DeepEqual(j.Want, want)
+}
+
+// maxAge is how long an order is gone on with. What the CA has not finished by then it
+// will not finish, whatever it answers.
+const maxAge = 7 * 24 * time.Hour
+
+// outdated reports whether j is too old to be gone on with. Where the certificate that is to
+// be replaced lives for weeks only, it must not wait so long that it expires.
+func (j *Job) outdated(current *x509.Certificate, now time.Time) bool {
+	limit := maxAge
+	if current != nil {
+		limit = min(limit, current.NotAfter.Sub(current.NotBefore)/6)
+	}
+	age := now.Sub(j.Created)
+	return age > limit || age < -limit // the clock may have been wrong
 }
 
 // Jobs keeps one Job for each lineage, in files that only their owner can read.

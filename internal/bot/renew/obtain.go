@@ -65,7 +65,7 @@ type Issued struct {
 // The job stays until the caller has deployed the certificate and calls Done.
 // current is the certificate that is to be replaced, or nil: a job that led to it is over.
 func (o *Obtainer) Obtain(ctx context.Context, want Want, current *x509.Certificate) (*Issued, error) {
-	job, order, err := o.resume(ctx, want)
+	job, order, err := o.resume(ctx, want, current)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func stale(leaf, current *x509.Certificate) bool {
 func (o *Obtainer) Done(lineage string) error { return o.config.Jobs.Remove(lineage) }
 
 // resume finds an order that an earlier run left. It returns nil where there is none of use.
-func (o *Obtainer) resume(ctx context.Context, want Want) (*Job, *acme.Order, error) {
+func (o *Obtainer) resume(ctx context.Context, want Want, current *x509.Certificate) (*Job, *acme.Order, error) {
 	job, err := o.config.Jobs.Load(want.Lineage)
 	if err != nil || job == nil {
 		return nil, nil, err
@@ -102,9 +102,14 @@ func (o *Obtainer) resume(ctx context.Context, want Want) (*Job, *acme.Order, er
 		o.config.Log.Info("dropping an unfinished job for something else", "lineage", want.Lineage)
 		return nil, nil, nil
 	}
+	if job.outdated(current, time.Now()) {
+		o.config.Log.Warn("giving up an order that came to nothing in a long time", "lineage", want.Lineage, "order", job.Order, "begun", job.Created)
+		return nil, nil, nil
+	}
 	order, err := o.config.Client.Order(ctx, job.Order)
 	switch {
 	case unusable(err):
+		o.config.Log.Warn("giving up an order that is of no use", "lineage", want.Lineage, "order", job.Order, "error", err)
 		return nil, nil, nil
 	case err != nil:
 		return nil, nil, err // the order may well be there: no second one
@@ -125,7 +130,7 @@ func (o *Obtainer) begin(ctx context.Context, want Want) (*Job, *acme.Order, err
 	if err != nil {
 		return nil, nil, err
 	}
-	job := &Job{Server: o.config.Server, Account: o.config.Client.AccountURL(), Want: want, Key: string(text)}
+	job := &Job{Server: o.config.Server, Account: o.config.Client.AccountURL(), Want: want, Key: string(text), Created: time.Now().UTC()}
 	if err := o.config.Jobs.Save(job); err != nil {
 		return nil, nil, err
 	}
@@ -157,7 +162,7 @@ func (o *Obtainer) advance(ctx context.Context, job *Job, order *acme.Order) (*I
 		return nil, fmt.Errorf("the job for %s: %w", job.Want.Lineage, err)
 	}
 	if order.Status == acme.StatusPending {
-		if err := o.prove(ctx, order); err != nil {
+		if err := o.prove(ctx, job.Want, order); err != nil {
 			return nil, err
 		}
 		if order, err = o.wait(ctx, order, acme.StatusReady); err != nil {
@@ -214,7 +219,8 @@ func unusable(err error) bool {
 	var authorization *AuthorizationError
 	var problem *acme.Problem
 	switch {
-	case errors.Is(err, errInvalid), errors.Is(err, acme.ErrOrderChanged), errors.As(err, &authorization):
+	case errors.Is(err, errInvalid), errors.Is(err, acme.ErrOrderChanged), errors.As(err, &authorization),
+		errors.Is(err, acme.ErrNotRequested), errors.Is(err, acme.ErrUnreadable), errors.Is(err, errToken):
 		return true
 	case errors.As(err, &problem):
 		return problem.Status >= 400 && problem.Status < 500 &&

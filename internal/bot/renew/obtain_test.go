@@ -30,7 +30,9 @@ type wire struct {
 	mu    sync.Mutex
 	cut   func(*http.Request) bool // before the request is sent
 	after func(*http.Request) bool // after it has been answered
-	log   []string
+	// change alters an answer.
+	change func(*http.Request, *http.Response)
+	log    []string
 }
 
 var errCut = errors.New("the line is cut")
@@ -43,6 +45,9 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errCut
 	}
 	response, err := w.next.RoundTrip(r)
+	if err == nil && w.change != nil {
+		w.change(r, response)
+	}
 	if err == nil && response.StatusCode < 400 {
 		w.mu.Lock()
 		w.log = append(w.log, r.URL.Path)

@@ -2,7 +2,9 @@ package renew
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,11 +40,14 @@ type pending struct {
 const (
 	cleanUpTimeout       = 30 * time.Second // also after an interrupt
 	authorizationTimeout = 10 * time.Minute // CAs look several times, over minutes
+	proofTimeout         = 20 * time.Minute // all in all, with what it takes to show the proofs
 )
 
 // prove gives the proofs that an order waits for, and takes them back once the CA has looked.
-func (o *Obtainer) prove(ctx context.Context, order *acme.Order) (err error) {
-	todo, err := o.pending(ctx, order)
+func (o *Obtainer) prove(ctx context.Context, want Want, order *acme.Order) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
+	defer cancel()
+	todo, err := o.pending(ctx, want, order)
 	if err != nil || len(todo) == 0 {
 		return err
 	}
@@ -73,12 +78,15 @@ func (o *Obtainer) prove(ctx context.Context, order *acme.Order) (err error) {
 }
 
 // pending lists the authorizations of order that need a proof, each with the challenge to answer.
-func (o *Obtainer) pending(ctx context.Context, order *acme.Order) ([]pending, error) {
+func (o *Obtainer) pending(ctx context.Context, want Want, order *acme.Order) ([]pending, error) {
 	var todo []pending
 	for _, url := range order.Authorizations {
 		authorization, err := o.config.Client.Authorization(ctx, url)
 		if err != nil {
 			return nil, err
+		}
+		if !want.needs(authorization) {
+			return nil, fmt.Errorf("an authorization of the order: %w: it is for %.256q", acme.ErrNotRequested, authorization.Identifier.Value)
 		}
 		switch authorization.Status {
 		case acme.StatusValid:
@@ -98,6 +106,14 @@ func (o *Obtainer) pending(ctx context.Context, order *acme.Order) ([]pending, e
 		}})
 	}
 	return todo, nil
+}
+
+// needs reports whether an authorization is for one of the names; it leaves out "*." (RFC 8555 §7.1.4).
+func (w Want) needs(a *acme.Authorization) bool {
+	return slices.ContainsFunc(w.Identifiers, func(id acme.Identifier) bool {
+		base, _ := id.Base()
+		return base == a.Identifier
+	})
 }
 
 // choose finds the challenge that the solver can answer.
@@ -121,13 +137,16 @@ func (o *Obtainer) choose(a *acme.Authorization) (acme.Challenge, error) {
 // §8.1 asks of a token. A shorter one may have been chosen to be the name of something else.
 const minToken = 22
 
+// errToken says that going on with the same challenge is pointless.
+var errToken = errors.New("the CA's token")
+
 // CheckToken refuses a CA's token for id that is not what RFC 8555 §8.1 says a token is.
 func CheckToken(id acme.Identifier, token string) error {
 	switch {
 	case !acme.ValidToken(token):
-		return fmt.Errorf("the CA's token for %s is not base64url: %.40q", id, token)
+		return fmt.Errorf("%w for %s is not base64url: %.40q", errToken, id, token)
 	case len(token) < minToken:
-		return fmt.Errorf("the CA's token for %s is too short to be random (RFC 8555 §8.1): %q", id, token)
+		return fmt.Errorf("%w for %s is too short to be random (RFC 8555 §8.1): %q", errToken, id, token)
 	}
 	return nil
 }
