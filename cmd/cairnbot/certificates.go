@@ -22,7 +22,7 @@ func (a *app) certificates(context.Context) error {
 	}
 	var blocks []string
 	for _, l := range lineages {
-		leaf, err := leafOf(l)
+		leaf, err := l.Leaf()
 		switch {
 		case err != nil:
 			broken = append(broken, lineage.Broken{Path: l.ConfPath(), Err: err})

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -18,6 +17,7 @@ func (a *app) certonly(ctx context.Context) error {
 	if len(a.domains) == 0 && a.certName == "" {
 		return missing("-d NAME", "which names the certificate is for")
 	}
+	a.finishJobs(ctx)
 	ask := renew.Ask{Lineage: a.certName, Expand: a.expand, Force: a.force}
 	for _, name := range a.domains {
 		ask.Identifiers = append(ask.Identifiers, acme.IdentifierFor(name))
@@ -87,7 +87,7 @@ func (a *app) have() ([]renew.Have, error) {
 	}
 	var have []renew.Have
 	for _, l := range lineages {
-		leaf, err := leafOf(l)
+		leaf, err := l.Leaf()
 		if err != nil {
 			a.log.Warn("a certificate cannot be read", "name", l.Name, "error", err)
 			continue
@@ -102,15 +102,6 @@ func (a *app) have() ([]renew.Have, error) {
 		})
 	}
 	return have, nil
-}
-
-// leafOf reads the live certificate of a lineage.
-func leafOf(l *lineage.Lineage) (*x509.Certificate, error) {
-	material, err := l.Material(l.Version())
-	if err != nil {
-		return nil, err
-	}
-	return material.Leaf()
 }
 
 // obtain carries out a plan. target is nil for a new lineage.
@@ -143,13 +134,14 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 	names := values(plan.Identifiers)
 	placed, err := a.issue(ctx, &s, plan, target, renew.NewObtainer(renew.ObtainConfig{
 		Client: client, Server: s.params.Server, Solver: solver, Log: a.log,
-		Jobs: renew.OpenJobs(filepath.Join(a.workDir, "orders")),
+		Jobs: a.jobs(),
 	}))
 	if err != nil {
 		a.hooks.failed = append(a.hooks.failed, names...)
 		return nil, a.explainServer(err, &s)
 	}
 	a.hooks.deployed(ctx, placed, names, &s.params)
+	a.done(plan.Lineage)
 	return placed, nil
 }
 
@@ -157,7 +149,7 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 func (a *app) issue(ctx context.Context, s *settings, plan renew.Plan, target *lineage.Lineage, obtainer *renew.Obtainer) (*lineage.Lineage, error) {
 	var current *x509.Certificate
 	if target != nil {
-		current, _ = leafOf(target) // a broken one is about to be replaced
+		current, _ = target.Leaf() // a broken one is about to be replaced
 	}
 	want := renew.Want{Lineage: plan.Lineage, Identifiers: plan.Identifiers, Key: s.key}
 	issued, err := obtainer.Obtain(ctx, want, current)
@@ -168,14 +160,7 @@ func (a *app) issue(ctx context.Context, s *settings, plan renew.Plan, target *l
 	if s.bundle != "" {
 		placement.Own = map[string]string{ownBundle: s.bundle}
 	}
-	placed, err := placement.Place(issued)
-	if err != nil {
-		return nil, err
-	}
-	if err := obtainer.Done(plan.Lineage); err != nil {
-		a.log.Warn("a finished job stays behind", "name", placed.Name, "error", err)
-	}
-	return placed, nil
+	return placement.Place(issued)
 }
 
 // values lists names as plain text.
@@ -201,7 +186,7 @@ func summary(names []acme.Identifier) string {
 
 // announce says where the certificate is.
 func (a *app) announce(l *lineage.Lineage) error {
-	leaf, err := leafOf(l)
+	leaf, err := l.Leaf()
 	if err != nil {
 		return err
 	}

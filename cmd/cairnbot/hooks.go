@@ -34,14 +34,15 @@ type hooks struct {
 // sbin is where administrators' programs are, also where PATH does not say so.
 var sbin = []string{"/usr/sbin", "/usr/local/bin", "/usr/local/sbin"}
 
-// check refuses a command that cannot be found, before anything is done.
+// check refuses a command of the command line that cannot be found, before anything is done.
+// One of the configuration that has vanished since is a warning when it is run, and no reason not to renew.
 func (h *hooks) check(p *lineage.Params) error {
 	if h.options.noHookCheck {
 		return nil
 	}
 	for name, command := range map[string]string{"pre-hook": p.PreHook, "post-hook": p.PostHook, "deploy-hook": p.DeployHook} {
 		words := strings.Fields(command)
-		if len(words) == 0 {
+		if len(words) == 0 || !h.options.given[name] {
 			continue
 		}
 		program := strings.Trim(words[0], `'"`)
@@ -74,7 +75,7 @@ func (h *hooks) before(ctx context.Context, p *lineage.Params) {
 	}
 }
 
-// deployed runs the deploy-hooks of one lineage.
+// deployed runs the deploy-hooks of one lineage, also after an interrupt: its certificate is live, and nobody else would say so.
 func (h *hooks) deployed(ctx context.Context, l *lineage.Lineage, names []string, p *lineage.Params) {
 	h.renewed = append(h.renewed, names...)
 	scripts := h.scripts("deploy")
@@ -83,7 +84,7 @@ func (h *hooks) deployed(ctx context.Context, l *lineage.Lineage, names []string
 		commands = append(commands, p.DeployHook)
 	}
 	for _, command := range commands {
-		h.run(ctx, "deploy-hook", command, []string{
+		h.run(context.WithoutCancel(ctx), "deploy-hook", command, []string{
 			"RENEWED_LINEAGE=" + filepath.Dir(l.Path(lineage.Fullchain)),
 			"RENEWED_DOMAINS=" + strings.Join(names, " "),
 		})

@@ -19,6 +19,7 @@ func (a *app) renew(ctx context.Context) error {
 		return withHint(errors.New("renew takes no -d: it renews every certificate that is due, or the one that is named"),
 			"name one with --cert-name, or use certonly")
 	}
+	a.finishJobs(ctx)
 	lineages, broken, err := a.selected()
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (a *app) selected() ([]*lineage.Lineage, []lineage.Broken, error) {
 
 // renewOne renews one lineage.
 func (a *app) renewOne(ctx context.Context, l *lineage.Lineage) error {
-	leaf, err := leafOf(l)
+	leaf, err := l.Leaf()
 	if err != nil {
 		return err
 	}

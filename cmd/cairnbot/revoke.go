@@ -95,7 +95,7 @@ func (a *app) toRevoke() (l *lineage.Lineage, leaf *x509.Certificate, path strin
 			}
 			return nil, nil, "", err
 		}
-		leaf, err = leafOf(l)
+		leaf, err = l.Leaf()
 		return l, leaf, l.Path(lineage.Cert), err
 	}
 	text, err := os.ReadFile(a.certPath)

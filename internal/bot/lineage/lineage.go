@@ -1,6 +1,7 @@
 package lineage
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -216,6 +217,20 @@ func (l *Lineage) Material(version int) (Material, error) {
 		return m, fmt.Errorf("version %d of %s: %w", version, l.Name, err)
 	}
 	return m, nil
+}
+
+// Leaf reads the certificate that is live, and nothing else: it says what there is to
+// renew even where its key is lost. What is to be deployed is read by Material.
+func (l *Lineage) Leaf() (*x509.Certificate, error) {
+	text, err := readFile(l.file(Cert, l.Version()))
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate %s: %w", l.Name, err)
+	}
+	leaf, err := Material{Cert: text}.Leaf()
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate %s: %w", l.Name, err)
+	}
+	return leaf, nil
 }
 
 // Save writes the configuration back. Comments, order and what is unknown are

@@ -134,11 +134,7 @@ func DueOf(l *lineage.Lineage, force bool, now time.Time) (at time.Time, why str
 			return never, "", time.Time{}, err
 		}
 	}
-	material, err := l.Material(l.Version())
-	if err != nil {
-		return never, "", time.Time{}, fmt.Errorf("reading what is live: %w", err)
-	}
-	leaf, err := material.Leaf()
+	leaf, err := l.Leaf()
 	if err != nil {
 		return never, "", time.Time{}, err
 	}

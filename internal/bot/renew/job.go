@@ -1,6 +1,7 @@
 package renew
 
 import (
+	"crypto"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -11,10 +12,12 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
 // Job is what must not be lost between the start of an order and the deployment
-// of its certificate.
+// of its certificate, deploy-hooks included.
 type Job struct {
 	Server  string // the URL of the CA's directory
 	Account string // the account's URL
@@ -83,6 +86,31 @@ func (j *Jobs) Load(lineage string) (*Job, error) {
 		return nil, nil
 	}
 	return job, nil
+}
+
+// List names the lineages that there are jobs for.
+func (j *Jobs) List() ([]string, error) {
+	entries, err := os.ReadDir(j.directory)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("listing unfinished jobs: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if name, found := strings.CutSuffix(entry.Name(), ".json"); found && !strings.HasPrefix(name, ".") {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// LedTo reports whether a certificate is what j was for: it has j's key, which no other gets.
+func (j *Job) LedTo(leaf *x509.Certificate) bool {
+	key, err := lineage.ParseKey([]byte(j.Key))
+	if err != nil {
+		return false
+	}
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(leaf.PublicKey)
 }
 
 // Save makes job durable, in place of what was kept for its lineage before.

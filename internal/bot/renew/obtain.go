@@ -62,7 +62,7 @@ type Issued struct {
 //	its URL saved    from here on the next call continues this order
 //	order finalized  the key for its certificate has been on disk since the first step
 //
-// The job stays until the caller has deployed the certificate and calls Done.
+// The job stays until the caller has deployed the certificate, and told whoever uses it, and calls Done.
 // current is the certificate that is to be replaced, or nil: a job that led to it is over.
 func (o *Obtainer) Obtain(ctx context.Context, want Want, current *x509.Certificate) (*Issued, error) {
 	job, order, err := o.resume(ctx, want, current)
