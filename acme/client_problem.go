@@ -45,6 +45,7 @@ func (p *Problem) clean() {
 	p.Type = ProblemType(printable(string(p.Type)))
 	p.Detail, p.Instance = printable(p.Detail), printable(p.Instance)
 	if p.Identifier != nil {
+		p.Identifier.Type = IdentifierType(printable(string(p.Identifier.Type)))
 		p.Identifier.Value = printable(p.Identifier.Value)
 	}
 	if len(p.Subproblems) > maxSubproblems {

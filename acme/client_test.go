@@ -255,14 +255,18 @@ func TestC03ProblemsKeepDetailAndSubproblemsWithoutControlCharacters(t *testing.
 	name := acme.Identifier{Type: acme.DNS, Value: "a.test"}
 	s.answer["/orders"] = func(w http.ResponseWriter, _ *acme.JWS) {
 		p := acme.Problemf(acme.TypeCompound, "two \x1b[31mwrongs")
-		p.Subproblems = []*acme.Problem{acme.Problemf(acme.TypeCAA, "caa\nsays no").About(name), nil}
+		p.Subproblems = []*acme.Problem{acme.Problemf(acme.TypeCAA, "caa\nsays no").About(name), nil,
+			acme.Problemf(acme.TypeDNS, "x").About(acme.Identifier{Type: "dns\x1b[2J", Value: "b\x07.test"})}
 		w.Header().Set("Retry-After", "120")
 		sendProblem(w, p)
 	}
 	_, err := s.client(t).NewOrder(context.Background(), acme.NewOrder{Identifiers: []acme.Identifier{name}})
 	p := problemOf(t, err)
-	if got, want := p.Error(), "compound: two  [31mwrongs; a.test: caa: caa says no"; got != want {
+	if got, want := p.Error(), "compound: two  [31mwrongs; a.test: caa: caa says no; b .test: dns: x"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got := p.Subproblems[1].Identifier.Type; got != "dns [2J" {
+		t.Errorf("identifier type %q", got)
 	}
 	if p.RetryAfter != 2*time.Minute || p.Status != 400 {
 		t.Errorf("RetryAfter %s, status %d", p.RetryAfter, p.Status)

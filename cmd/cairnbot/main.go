@@ -35,6 +35,7 @@ type process struct {
 
 // run is the whole program. It returns the exit code.
 func run(ctx context.Context, argv []string, p process) int {
+	p.out, p.err = screen{p.out}, screen{p.err}
 	in, err := normalise(argv)
 	if err != nil {
 		return report(p.err, err, "")

@@ -2,6 +2,7 @@ package lineage
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -39,7 +40,7 @@ func (c *Conf) Bytes() []byte { return c.document.Bytes() }
 func (c *Conf) Document() *Document { return c.document }
 
 // newConf makes the configuration of a lineage.
-func newConf(archive, live string, p Params) (*Conf, error) {
+func newConf(archive, live string, setup Setup) (*Conf, error) {
 	c, err := ParseConf(nil)
 	if err != nil {
 		return nil, err
@@ -53,7 +54,15 @@ func newConf(archive, live string, p Params) (*Conf, error) {
 			return nil, err
 		}
 	}
-	return c, c.SetParams(p)
+	if err := c.SetParams(setup.Params); err != nil {
+		return nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(setup.Own)) {
+		if err := c.SetOwn(key, setup.Own[key]); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // Version is the version of certbot, or of one that acts as it, that wrote the file first.

@@ -133,7 +133,7 @@ json.dump({n: getattr(config, n) for n in names} if found else None, sys.stdout)
 func TestCertbotUnderstandsParams(t *testing.T) {
 	dirs := tempDirs(t)
 	store := open(t, dirs)
-	l, err := store.Create("a.example", newAuthority(t).material(t, "a.example"), everything)
+	l, err := store.Create("a.example", newAuthority(t).material(t, "a.example"), lineage.Setup{Params: everything})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func operateOn(store *lineage.Store, operation, top string) error {
 		return err
 	}
 	if operation == "create" {
-		_, err := store.Create("a.example", m, params)
+		_, err := store.Create("a.example", m, lineage.Setup{Params: params, Own: map[string]string{"ca_bundle": "/root.pem"}})
 		return err
 	}
 	if operation == "open" {
@@ -230,6 +230,8 @@ func TestCreateSurvivesCrashes(t *testing.T) {
 			if l := create(t, store, "a.example", s.new); l.Name != "a.example" {
 				t.Errorf("killed before %s: the next try makes %s", at, l.Name)
 			}
+		} else if list[0].Conf.Own("ca_bundle") != "/root.pem" {
+			t.Errorf("killed before %s: our own key is lost", at)
 		}
 		if m, err := live(s.dirs, "a.example"); err != nil || !same(m, s.new) {
 			t.Errorf("killed before %s: %v", at, err)

@@ -18,6 +18,12 @@ const newPrefix = ours + "new-"
 // maxSuffix is the last number that a name can get.
 const maxSuffix = 9999
 
+// Setup is what the configuration of a new lineage says.
+type Setup struct {
+	Params Params
+	Own    map[string]string // see Conf.Own
+}
+
 // Create lays down a new lineage under name, or under NAME-0001 and so on if
 // there is something of that name already.
 //
@@ -27,7 +33,7 @@ const maxSuffix = 9999
 //	the mark is removed
 //
 // What a crash before the third step leaves, Recover removes.
-func (s *Store) Create(name string, m Material, p Params) (*Lineage, error) {
+func (s *Store) Create(name string, m Material, setup Setup) (*Lineage, error) {
 	if err := CheckName(name); err != nil {
 		return nil, fmt.Errorf("creating a certificate: %w", err)
 	}
@@ -42,7 +48,7 @@ func (s *Store) Create(name string, m Material, p Params) (*Lineage, error) {
 	}
 	candidate := name
 	for i := 1; i <= maxSuffix+1; i++ {
-		l, err := s.createAs(candidate, m, p)
+		l, err := s.createAs(candidate, m, setup)
 		if err == nil {
 			return l, nil
 		}
@@ -57,12 +63,12 @@ func (s *Store) Create(name string, m Material, p Params) (*Lineage, error) {
 // errTaken says that there is something of that name.
 var errTaken = errors.New("the name is taken")
 
-func (s *Store) createAs(name string, m Material, p Params) (*Lineage, error) {
+func (s *Store) createAs(name string, m Material, setup Setup) (*Lineage, error) {
 	archive, live := filepath.Join(s.archives(), name), filepath.Join(s.lives(), name)
 	if exists(s.confPath(name)) || !vacant(archive) || !vacant(live) {
 		return nil, errTaken
 	}
-	conf, err := newConf(archive, live, p)
+	conf, err := newConf(archive, live, setup)
 	if err != nil {
 		return nil, err
 	}

@@ -84,6 +84,9 @@ var params = lineage.Params{
 	WebrootPath: []string{"/var/www"}, WebrootMap: []lineage.Webroot{{Name: "a.example", Path: "/var/www"}},
 }
 
+// setup is what the lineages of tests are created with.
+var setup = lineage.Setup{Params: params}
+
 func open(t *testing.T, dirs lineage.Dirs) *lineage.Store {
 	t.Helper()
 	store, err := lineage.Open(dirs)
@@ -99,7 +102,7 @@ func open(t *testing.T, dirs lineage.Dirs) *lineage.Store {
 
 func create(t *testing.T, store *lineage.Store, name string, m lineage.Material) *lineage.Lineage {
 	t.Helper()
-	l, err := store.Create(name, m, params)
+	l, err := store.Create(name, m, setup)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -329,7 +329,7 @@ func TestCreateFindsAName(t *testing.T) {
 		t.Error("a foreign file was touched")
 	}
 	for _, name := range []string{"", ".", "..", ".a", "a/b", "../a", "a\x00", strings.Repeat("a", 251)} {
-		if _, err := store.Create(name, m, params); err == nil {
+		if _, err := store.Create(name, m, setup); err == nil {
 			t.Errorf("%q is a name", name)
 		}
 		if _, err := store.Load(name); err == nil {
@@ -349,7 +349,7 @@ func TestCreateFindsAName(t *testing.T) {
 			t.Error("a long name cannot be renewed, or used twice")
 		}
 	}
-	if _, err := store.Create(strings.Repeat("a", 246), m, params); err == nil {
+	if _, err := store.Create(strings.Repeat("a", 246), m, setup); err == nil {
 		t.Error("a name of 246 bytes is taken for a new certificate")
 	}
 }
@@ -524,7 +524,7 @@ func TestMaterialMustFit(t *testing.T) {
 		"nothing":       {},
 		"garbage":       {Key: []byte("x"), Cert: []byte("x"), Fullchain: []byte("x")},
 	} {
-		if _, err := store.Create("b.example", m, params); err == nil {
+		if _, err := store.Create("b.example", m, setup); err == nil {
 			t.Errorf("%s: a lineage was made", name)
 		}
 		if version, err := l.AddVersion(m); err == nil {

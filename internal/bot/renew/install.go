@@ -29,13 +29,10 @@ func (p Placement) Place(issued *Issued) (*lineage.Lineage, error) {
 	}
 	l := p.Lineage
 	if l == nil {
-		if l, err = p.Store.Create(p.Name, material, p.Params); err != nil {
+		if l, err = p.Store.Create(p.Name, material, lineage.Setup{Params: p.Params, Own: p.Own}); err != nil {
 			return nil, fmt.Errorf("making %s: %w", p.Name, err)
 		}
-		if len(p.Own) == 0 {
-			return l, nil
-		}
-		return l, p.configure(l)
+		return l, nil
 	}
 	version, err := l.AddVersion(material)
 	if err != nil {

@@ -147,16 +147,21 @@ func (j *Jobs) Remove(lineage string) error {
 // replaceFile puts a file of mode 0600 in place of path, so that after a crash the
 // old content is there or the new, whole.
 func replaceFile(path string, content []byte) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*") // 0600
+	// Always the same name: a key that a crash leaves there does not stay for ever.
+	next := filepath.Join(filepath.Dir(path), ".new")
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	temporary, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name()) // nothing is there once it has been renamed
+	defer os.Remove(next) // nothing is there once it has been renamed
 	_, err = temporary.Write(content)
 	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(temporary.Name(), path); err != nil {
+	if err := os.Rename(next, path); err != nil {
 		return err
 	}
 	directory, err := os.Open(filepath.Dir(path))

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +37,7 @@ func TestAWrongCertificateIsAskedForOnce(t *testing.T) {
 	}
 	bad := ""
 	w.wire.change = func(r *http.Request, response *http.Response) {
-		if !strings.HasPrefix(r.URL.Path, "/certZ/") || bad != "" && r.URL.Path != bad {
+		if !strings.HasPrefix(r.URL.Path, "/certZ/") || response.StatusCode != 200 || bad != "" && r.URL.Path != bad {
 			return
 		}
 		bad = r.URL.Path
@@ -95,6 +97,25 @@ func TestOrdersThatCannotBeReadAreGivenUp(t *testing.T) {
 	}
 }
 
+// TestACrashLeavesNoKeyForEver is about the file that a job is in before it is whole.
+func TestACrashLeavesNoKeyForEver(t *testing.T) {
+	directory := t.TempDir()
+	jobs, job := renew.OpenJobs(directory), &renew.Job{Want: want(t, renew.KeySpec{}, "a.example"), Key: "secret"}
+	if err := os.WriteFile(filepath.Join(directory, ".new"), []byte("secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := jobs.Save(job); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(directory)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "a.example.json" {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if info, err := os.Stat(filepath.Join(directory, "a.example.json")); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
 // TestShortLivedCertificatesDoNotWaitAWeek is about an order that would outlast what it is to replace.
 func TestShortLivedCertificatesDoNotWaitAWeek(t *testing.T) {
 	w := newWorld(t)
@@ -138,7 +159,7 @@ func TestAuthorizationsAreTheOrders(t *testing.T) {
 	} {
 		w := newWorld(t, "PEBBLE_AUTHZREUSE=0")
 		w.wire.change = func(r *http.Request, response *http.Response) {
-			if !strings.HasPrefix(r.URL.Path, "/authZ/") {
+			if !strings.HasPrefix(r.URL.Path, "/authZ/") || response.StatusCode != 200 { // Pebble refuses nonces at times
 				return
 			}
 			var a acme.Authorization
