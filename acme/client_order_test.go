@@ -119,7 +119,7 @@ func TestPolling(t *testing.T) {
 		"backoff":                   {[]func(http.ResponseWriter, *acme.JWS){pending, pending, pending, valid}, 1750 * time.Millisecond},
 		"backoff has a ceiling":     {[]func(http.ResponseWriter, *acme.JWS){pending, pending, pending, pending, pending, pending, pending, pending, valid}, 35750 * time.Millisecond},
 		"Retry-After":               {[]func(http.ResponseWriter, *acme.JWS){authz(acme.StatusPending, "5"), authz(acme.StatusProcessing, "5"), valid}, 10 * time.Second},
-		"Retry-After of 0":          {[]func(http.ResponseWriter, *acme.JWS){authz(acme.StatusPending, "0"), valid}, 100 * time.Millisecond},
+		"Retry-After of 0":          {[]func(http.ResponseWriter, *acme.JWS){authz(acme.StatusPending, "0"), authz(acme.StatusPending, "0"), authz(acme.StatusPending, "0"), valid}, 1750 * time.Millisecond},
 		"503 is looked past":        {[]func(http.ResponseWriter, *acme.JWS){unavailable, valid}, 20 * time.Second},
 		"invalid is an answer, too": {[]func(http.ResponseWriter, *acme.JWS){authz(acme.StatusInvalid, "")}, 0},
 	} {

@@ -10,7 +10,6 @@ import (
 const (
 	pollFirst   = 250 * time.Millisecond // before the second look; a local CA is done by then
 	pollLongest = 10 * time.Second       // the backoff's ceiling where the server names no time
-	pollFloor   = 100 * time.Millisecond // for servers that say "Retry-After: 0"
 	pollLimit   = 30 * time.Minute       // after that nobody is waiting any more
 )
 
@@ -78,8 +77,8 @@ func (c *Client) poll(ctx context.Context, url string, wait time.Duration, look 
 			return err
 		}
 		wait, failure = backoff, err
-		if answer != nil && answer.header.Get("Retry-After") != "" {
-			wait = max(answer.retryAfter(), pollFloor)
+		if answer != nil && answer.retryAfter() > 0 { // "Retry-After: 0" is no invitation to ask without end
+			wait = answer.retryAfter()
 		}
 	}
 }

@@ -81,6 +81,28 @@ func (h *hostile) certonly(t *testing.T, args ...string) (output, directory stri
 	return out.String(), directory
 }
 
+func TestNobodyFillsTheLog(t *testing.T) {
+	h := newHostile(t)
+	h.answer["/orders"].(map[string]any)["padding"] = strings.Repeat("x", 100<<10)
+	h.answer["/authorization"].(map[string]any)["status"] = "invalid"
+	_, directory := h.certonly(t, "--agree-tos")
+	if info, err := os.Stat(filepath.Join(directory, "logs/letsencrypt.log")); err != nil || info.Size() > 30<<10 {
+		t.Errorf("%v, %v", info.Size(), err)
+	}
+	var file, terminal bytes.Buffer
+	log := newLogger(&file, &terminal, new(options))
+	for range 20 << 10 {
+		log.Debug(strings.Repeat("x", 1<<10))
+	}
+	if file.Len() > 9<<20 {
+		t.Errorf("one run wrote %d bytes", file.Len())
+	}
+	log.Warn("the disk is still there")
+	if !strings.Contains(file.String(), "still there") {
+		t.Error("a warning is left out")
+	}
+}
+
 func TestNobodyControlsTheTerminal(t *testing.T) {
 	for name, change := range map[string]func(*hostile){
 		"terms": func(h *hostile) { h.meta = map[string]any{"termsOfService": "https://x/" + escape} },

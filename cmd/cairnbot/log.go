@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 )
 
 // maxLog is when a new log file is begun. One older file is kept.
@@ -40,19 +41,43 @@ func newLogger(file, terminal io.Writer, o *options) *slog.Logger {
 	case o.verbose > 1:
 		level = slog.LevelDebug
 	}
+	written := &counter{w: file}
 	return slog.New(tee{
-		slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug}),
+		slog.NewTextHandler(written, &slog.HandlerOptions{Level: slog.LevelDebug}),
 		&plain{w: terminal, level: level},
+		written,
 	})
 }
 
+// maxRun is how much one run writes into the log before it leaves out all but warnings and
+// errors: a CA decides how many exchanges there are, and must not fill the disk.
+const maxRun = 8 << 20
+
+// counter counts what is written.
+type counter struct {
+	w io.Writer
+	n atomic.Int64
+}
+
+func (c *counter) Write(text []byte) (int, error) {
+	n, err := c.w.Write(text)
+	c.n.Add(int64(n))
+	return n, err
+}
+
 // tee hands each record to both handlers.
-type tee struct{ file, terminal slog.Handler }
+type tee struct {
+	file, terminal slog.Handler
+	written        *counter // to the file
+}
 
 func (t tee) Enabled(context.Context, slog.Level) bool { return true }
 
 func (t tee) Handle(ctx context.Context, r slog.Record) error {
-	err := t.file.Handle(ctx, r)
+	var err error
+	if r.Level >= slog.LevelWarn || t.written.n.Load() < maxRun {
+		err = t.file.Handle(ctx, r)
+	}
 	if t.terminal.Enabled(ctx, r.Level) {
 		err = errors.Join(err, t.terminal.Handle(ctx, r))
 	}
@@ -60,11 +85,11 @@ func (t tee) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (t tee) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return tee{t.file.WithAttrs(attrs), t.terminal.WithAttrs(attrs)}
+	return tee{t.file.WithAttrs(attrs), t.terminal.WithAttrs(attrs), t.written}
 }
 
 func (t tee) WithGroup(name string) slog.Handler {
-	return tee{t.file.WithGroup(name), t.terminal.WithGroup(name)}
+	return tee{t.file.WithGroup(name), t.terminal.WithGroup(name), t.written}
 }
 
 // plain writes records as a person at a terminal likes to read them.

@@ -86,8 +86,8 @@ type recorder struct {
 	log  *slog.Logger
 }
 
-// maxRecorded is how much of an answer goes into the log.
-const maxRecorded = 64 << 10
+// maxRecorded is how much of an answer goes into the log: a problem document, or the directory, in full.
+const maxRecorded = 4 << 10
 
 func (r *recorder) RoundTrip(request *http.Request) (*http.Response, error) {
 	r.log.Debug("request", "method", request.Method, "url", request.URL, "payload", payloadOf(request))

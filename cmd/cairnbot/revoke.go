@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -102,15 +103,24 @@ func (a *app) toRevoke() (l *lineage.Lineage, leaf *x509.Certificate, path strin
 	if err != nil {
 		return nil, nil, "", fmt.Errorf("reading the certificate to revoke: %w", err)
 	}
-	chain, err := acme.ParseChain(text)
-	if err != nil {
+	if leaf, err = firstCertificate(text); err != nil {
 		return nil, nil, "", fmt.Errorf("reading the certificate to revoke: %s: %w", a.certPath, err)
 	}
 	l, err = a.store.Find(a.certPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		l, err = nil, nil
 	}
-	return l, chain[0], a.certPath, err
+	return l, leaf, a.certPath, err
+}
+
+// firstCertificate finds the first certificate in PEM. There may be other text around it, as "openssl x509 -text" writes.
+func firstCertificate(text []byte) (*x509.Certificate, error) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			return x509.ParseCertificate(block.Bytes)
+		}
+	}
+	return nil, errors.New("there is no certificate in PEM")
 }
 
 // deleteRevoked removes the files of a certificate that nobody should use any more.

@@ -61,10 +61,7 @@ func Decide(ask Ask, have []Have) (Plan, error) {
 			return renewOrKeep(h, ask), nil
 		}
 	}
-	for _, h := range have {
-		if !containsAll(ask.Identifiers, h.Identifiers) {
-			continue
-		}
+	if h := largestPart(ask, have); h != nil {
 		if !ask.Expand && !ask.Force {
 			return Plan{}, &NeedsExpand{Lineage: h.Lineage}
 		}
@@ -72,6 +69,18 @@ func Decide(ask Ask, have []Have) (Plan, error) {
 	}
 	base, _ := ask.Identifiers[0].Base()
 	return Plan{Action: Create, Lineage: base.Value, Identifiers: ask.Identifiers}, nil
+}
+
+// largestPart finds the certificate that has most of the names asked for, and no others; the
+// first of several. It returns nil if there is none.
+func largestPart(ask Ask, have []Have) *Have {
+	var largest *Have
+	for i, h := range have {
+		if containsAll(ask.Identifiers, h.Identifiers) && (largest == nil || len(h.Identifiers) > len(largest.Identifiers)) {
+			largest = &have[i]
+		}
+	}
+	return largest
 }
 
 // decideNamed is for --cert-name.

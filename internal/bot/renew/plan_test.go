@@ -21,6 +21,9 @@ func TestDecide(t *testing.T) {
 	have := []renew.Have{
 		{Lineage: "one", Identifiers: ids("a.test b.test")},
 		{Lineage: "due", Identifiers: ids("c.test"), Due: true},
+		{Lineage: "small", Identifiers: ids("d.test")},
+		{Lineage: "large", Identifiers: ids("e.test f.test")},
+		{Lineage: "medium", Identifiers: ids("e.test d.test")},
 		{Lineage: "ip", Identifiers: ids("192.0.2.7")},
 	}
 	for name, c := range map[string]struct {
@@ -37,6 +40,7 @@ func TestDecide(t *testing.T) {
 		"same, due":              {renew.Ask{Identifiers: ids("c.test")}, renew.Renew, "due", "c.test"},
 		"fewer":                  {renew.Ask{Identifiers: ids("a.test")}, renew.Create, "a.test", "a.test"},
 		"more, expand":           {renew.Ask{Identifiers: ids("z.test a.test b.test"), Expand: true}, renew.Replace, "one", "z.test a.test b.test"},
+		"the largest part":       {renew.Ask{Identifiers: ids("d.test e.test f.test"), Expand: true}, renew.Replace, "large", "d.test e.test f.test"},
 		"more, forced":           {renew.Ask{Identifiers: ids("a.test b.test z.test"), Force: true}, renew.Replace, "one", "a.test b.test z.test"},
 		"overlap":                {renew.Ask{Identifiers: ids("a.test z.test")}, renew.Create, "a.test", "a.test z.test"},
 		"by name alone":          {renew.Ask{Lineage: "one"}, renew.Keep, "one", "a.test b.test"},
