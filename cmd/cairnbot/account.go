@@ -127,5 +127,5 @@ func (a *app) register(ctx context.Context) error {
 		return phrase("There is an existing account; registration of a duplicate account with this command is currently unsupported.")
 	}
 	_, err = a.connect(ctx, &s, true)
-	return err
+	return a.explainServer(err, &s)
 }

@@ -80,6 +80,7 @@ func TestWebrootsBelongToTheNamesAfterThem(t *testing.T) {
 func TestDomainNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"A.Example.": "a.example", "*.a.example": "*.a.example", "192.0.2.7": "192.0.2.7", "[2001:DB8::1]": "2001:db8::1",
+		"_dmarc.a_b.Example": "_dmarc.a_b.example", "-_.example": "",
 		"": "", "http://a.example": "", "a b": "", "ä.example": "", "*.*.a.example": "", "a.*.example": "", strings.Repeat("a", 64) + ".example": "",
 	} {
 		got, err := checkDomain(name)

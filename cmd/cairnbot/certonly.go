@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -18,6 +19,9 @@ func (a *app) certonly(ctx context.Context) error {
 		return missing("-d NAME", "which names the certificate is for")
 	}
 	a.finishJobs(ctx)
+	if err := a.checkNamed(); err != nil {
+		return err
+	}
 	ask := renew.Ask{Lineage: a.certName, Expand: a.expand, Force: a.force}
 	for _, name := range a.domains {
 		ask.Identifiers = append(ask.Identifiers, acme.IdentifierFor(name))
@@ -56,6 +60,23 @@ func (a *app) certonly(ctx context.Context) error {
 		return err
 	}
 	return a.announce(placed)
+}
+
+// checkNamed refuses a --cert-name whose files are broken: making another of that name is not what was asked for.
+func (a *app) checkNamed() error {
+	if a.certName == "" {
+		return nil
+	}
+	l, err := a.store.Load(a.certName)
+	if err == nil {
+		_, err = l.Leaf()
+	} else if errors.Is(err, fs.ErrNotExist) {
+		return nil // a new one
+	}
+	if err != nil {
+		return withHint(fmt.Errorf("the certificate %s is broken: %w", a.certName, err), "mend its files, or choose another --cert-name")
+	}
+	return nil
 }
 
 // changesKey reports whether another type of key is asked for than a certificate has: it is renewed then, due or not.
@@ -156,10 +177,8 @@ func (a *app) issue(ctx context.Context, s *settings, plan renew.Plan, target *l
 	if err != nil {
 		return nil, err
 	}
-	placement := renew.Placement{Store: a.store, Lineage: target, Name: plan.Lineage, Params: s.params, Log: a.log}
-	if s.bundle != "" {
-		placement.Own = map[string]string{ownBundle: s.bundle}
-	}
+	placement := renew.Placement{Store: a.store, Lineage: target, Name: plan.Lineage, Params: s.params, Log: a.log,
+		Own: map[string]string{ownBundle: s.bundle}}
 	return placement.Place(issued)
 }
 

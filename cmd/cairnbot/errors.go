@@ -80,9 +80,12 @@ func describe(err error) string {
 		return oneLine(err.Error())
 	}
 	var b strings.Builder
-	first := *problem
-	first.Subproblems = nil
-	b.WriteString(strings.Replace(oneLine(err.Error()), problem.Error(), first.Error(), 1))
+	first := acme.Problem{Type: problem.Type, Detail: problem.Detail}
+	head := first.Error()
+	if len(problem.Subproblems) == 1 && problem.Subproblems[0].Detail == problem.Detail {
+		head = problem.Type.Name() // the detail is about to be shown
+	}
+	b.WriteString(strings.Replace(oneLine(err.Error()), problem.Error(), head, 1))
 	for _, sub := range problem.Subproblems {
 		b.WriteString("\n")
 		block(&b, sub)
@@ -108,12 +111,16 @@ func (a *app) explainServer(err error, s *settings) error {
 	var untrusted *tls.CertificateVerificationError
 	var lookup *net.DNSError
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &authorization):
 		return &challengeError{authorization, s.method()}
 	case errors.As(err, &problem):
 		return withHint(err, "%s", problemHint(problem, s))
 	case errors.As(err, &untrusted):
 		return withHint(err, "if %s is a CA of your own, give its root certificate with --ca-bundle FILE", s.params.Server)
+	case !strings.HasPrefix(s.params.Server, "https://"), errors.Is(err, acme.ErrUnreadable):
+		return withHint(err, "--server takes the URL of the CA's directory, such as https://ca.internal:8443/directory")
 	case errors.As(err, &lookup), errors.Is(err, syscall.ECONNREFUSED):
 		return withHint(err, "is --server %s right, and can this machine reach it?", s.params.Server)
 	case errors.Is(err, solve.ErrPortTaken):

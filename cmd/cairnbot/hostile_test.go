@@ -81,6 +81,14 @@ func (h *hostile) certonly(t *testing.T, args ...string) (output, directory stri
 	return out.String(), directory
 }
 
+func TestAPageIsNoDirectory(t *testing.T) {
+	h := newHostile(t)
+	h.header["Content-Type"] = "text/html"
+	if output, _ := h.certonly(t, "--agree-tos"); !strings.Contains(output, "hint: --server takes the URL of the CA's directory") {
+		t.Error(output)
+	}
+}
+
 func TestNobodyFillsTheLog(t *testing.T) {
 	h := newHostile(t)
 	h.answer["/orders"].(map[string]any)["padding"] = strings.Repeat("x", 100<<10)

@@ -100,6 +100,9 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 	if err != nil {
 		return a.explain(err)
 	}
+	if err := a.store.Unrecovered(); err != nil {
+		a.log.Warn("what an earlier run left half done could not be put in order", "error", err)
+	}
 	defer func() {
 		if closeErr := a.store.Close(); closeErr != nil {
 			a.log.Warn("giving up the locks failed", "error", closeErr)
@@ -112,7 +115,10 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 
 // explain adds what can be done about errors of the machine.
 func (a *app) explain(err error) error {
+	var already *hinted
 	switch {
+	case errors.As(err, &already):
+		return err
 	case errors.Is(err, lineage.ErrLocked):
 		return withHint(err, "wait until it has finished, and try again")
 	case errors.Is(err, fs.ErrPermission):

@@ -69,7 +69,7 @@ func readBundle(path string) (*x509.CertPool, error) {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("reading the certificates to trust: %w", err)
+			return nil, withHint(fmt.Errorf("reading the certificates to trust: %w", err), "--ca-bundle names a file, or a directory of files, that this user can read")
 		}
 		found = pool.AppendCertsFromPEM(text) || found
 	}

@@ -324,11 +324,12 @@ func checkDomain(name string) (string, error) {
 	case strings.ContainsFunc(name, func(r rune) bool { return r > 127 }):
 		return "", &nameError{"non-ASCII domain names are not supported: write an internationalized name in Punycode (xn--…)"}
 	}
-	id, problem := acme.IdentifierFor(name).Normalize()
-	if problem != nil {
-		return "", &nameError{problem.Detail}
+	// Whether there may be a "_" in a name is for the CA to say.
+	plain := acme.IdentifierFor(strings.ReplaceAll(name, "_", "x"))
+	if _, problem := plain.Normalize(); problem != nil {
+		return "", &nameError{strings.ReplaceAll(problem.Detail, plain.Value, name)}
 	}
-	return id.Value, nil
+	return acme.IdentifierFor(name).Value, nil
 }
 
 // webroots remembers which -w stood before which -d.

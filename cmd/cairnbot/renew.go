@@ -24,9 +24,16 @@ func (a *app) renew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	unread := broken
 	round := renew.Round{
 		Now: time.Now(), Force: a.force, Renew: a.renewOne, Failed: a.renewalFailed,
-		Begun: func(l *lineage.Lineage) { a.processing(l.ConfPath()) },
+		Begun: func(l *lineage.Lineage) {
+			for len(unread) > 0 && unread[0].Path < l.ConfPath() {
+				a.skip(unread[0])
+				unread = unread[1:]
+			}
+			a.processing(l.ConfPath())
+		},
 		Judged: func(l *lineage.Lineage, at time.Time, why string) {
 			a.log.Info("renewal", "name", l.Name, "due", at, "why", why)
 			if at.After(time.Now()) {
@@ -34,12 +41,16 @@ func (a *app) renew(ctx context.Context) error {
 			}
 		},
 	}
-	for _, b := range broken {
-		a.processing(b.Path)
-		fmt.Fprintf(a.err, "Renewal configuration file %s is broken: %v. Skipping.\n", b.Path, b.Err)
-	}
 	outcomes := round.Run(ctx, lineages)
+	for _, b := range unread {
+		a.skip(b)
+	}
 	return a.summarise(outcomes, broken)
+}
+
+func (a *app) skip(b lineage.Broken) {
+	a.processing(b.Path)
+	fmt.Fprintf(a.err, "Renewal configuration file %s is broken: %v. Skipping.\n", b.Path, b.Err)
 }
 
 func (a *app) processing(path string) {
@@ -116,9 +127,7 @@ func (a *app) summarise(outcomes []renew.Outcome, broken []lineage.Broken) error
 	for _, b := range broken {
 		invalid = append(invalid, b.Path+" (parsefail)")
 	}
-	if len(invalid) > 0 {
-		listTo(a.err, "Additionally, the following renewal configurations were invalid: ", invalid)
-	}
+	a.list("Additionally, the following renewal configurations were invalid: ", invalid)
 	a.frame()
 	if len(failed)+len(broken) > 0 {
 		return fmt.Errorf("%d renew failure(s), %d parse failure(s)", len(failed), len(broken))

@@ -34,12 +34,13 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 		s.bundle = conf.Own(ownBundle)
 	}
 	p := &s.params
+	before := p.Server
 	if o.given["server"] || p.Server == "" {
 		p.Server = o.server
 	}
 	if o.given["account"] {
 		p.Account = o.account
-	} else if o.given["server"] && conf != nil {
+	} else if p.Server != before {
 		p.Account = "" // an account is known to one CA only
 	}
 	if o.given["ca-bundle"] {
