@@ -88,6 +88,9 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	return checkURL(next.URL.String())
 }
 
+// ErrNoDirectory says that what is at ClientConfig.Directory is something else.
+var ErrNoDirectory = errors.New("that is not the directory of an ACME server")
+
 // Directory returns the server's directory (RFC 8555 §7.1.1). It is fetched once.
 func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 	c.mu.Lock()
@@ -98,7 +101,10 @@ func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 	}
 	directory := new(Directory)
 	if err := c.retry(ctx, func() error { return c.get(ctx, c.config.Directory, directory) }); err != nil {
-		return nil, fmt.Errorf("reading the directory: %w", err)
+		if errors.Is(err, ErrUnreadable) {
+			err = fmt.Errorf("%w: %w", ErrNoDirectory, err)
+		}
+		return nil, fmt.Errorf("reading the directory %s: %w", c.config.Directory, err)
 	}
 	for name, address := range map[string]string{
 		"newNonce":   directory.NewNonce,
@@ -106,7 +112,7 @@ func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 		"newOrder":   directory.NewOrder,
 	} {
 		if err := checkURL(address); err != nil {
-			return nil, fmt.Errorf("%s is not the directory of an ACME server: %s: %w", c.config.Directory, name, err)
+			return nil, fmt.Errorf("reading the directory %s: %w: %s: %w", c.config.Directory, ErrNoDirectory, name, err)
 		}
 	}
 	c.mu.Lock()

@@ -119,7 +119,7 @@ func (a *app) explainServer(err error, s *settings) error {
 		return withHint(err, "%s", problemHint(problem, s))
 	case errors.As(err, &untrusted):
 		return withHint(err, "if %s is a CA of your own, give its root certificate with --ca-bundle FILE", s.params.Server)
-	case !strings.HasPrefix(s.params.Server, "https://"), errors.Is(err, acme.ErrUnreadable):
+	case !strings.HasPrefix(s.params.Server, "https://"), errors.Is(err, acme.ErrNoDirectory):
 		return withHint(err, "--server takes the URL of the CA's directory, such as https://ca.internal:8443/directory")
 	case errors.As(err, &lookup), errors.Is(err, syscall.ECONNREFUSED):
 		return withHint(err, "is --server %s right, and can this machine reach it?", s.params.Server)
