@@ -65,6 +65,29 @@ func TestOwnCertificateFollowsTheMachine(t *testing.T) {
 	catest.CheckCA(t, a.Dir, first, second)
 }
 
+// TestMachineWithManyAddresses: a host of containers has more addresses than a certificate takes names.
+func TestMachineWithManyAddresses(t *testing.T) {
+	m := ca.Machine{Names: []string{"ca.test"}}
+	for i := range 300 {
+		m.Addresses = append(m.Addresses, netip.AddrFrom4([4]byte{10, 0, byte(i / 200), byte(i % 200)}))
+	}
+	a := catest.Start(t, "", func(c *ca.Config) {
+		c.Machine = func() (ca.Machine, error) { return m, nil }
+	})
+	leaf := servedBy(t, a)
+	for _, name := range []string{"ca.test", "localhost", "127.0.0.1", "10.0.0.0"} {
+		if err := leaf.VerifyHostname(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := a.FitCertificate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !servedBy(t, a).Equal(leaf) {
+		t.Error("a certificate that fits was replaced")
+	}
+}
+
 // servedBy is the leaf that an authority serves, verified under its root.
 func servedBy(t *testing.T, a *catest.Authority) *x509.Certificate {
 	t.Helper()

@@ -114,19 +114,22 @@ func (m Machine) Subtrees() acme.Subtrees {
 	return private.Union(own)
 }
 
+// maxOwnNames is how many names the CA's own HTTPS certificate is for at most: a host of
+// containers can have hundreds of addresses, and a certificate takes a hundred names.
+const maxOwnNames = 100
+
 // identifiers is what the CA's own HTTPS certificate is for: everything that
 // somebody on m's network may call it by, as far as its issuer may issue for it.
 func (m Machine) identifiers(urlHost string, permitted acme.Subtrees) (ids, left []acme.Identifier) {
-	names := []string{urlHost, "localhost"}
+	names := []string{urlHost, "localhost", "127.0.0.1", "::1"}
 	names = append(names, m.Names...)
 	for _, addr := range m.Addresses {
 		names = append(names, addr.String())
 	}
-	names = append(names, "127.0.0.1", "::1")
 	for _, name := range names {
 		id, problem := acme.IdentifierFor(name).Normalize()
 		switch {
-		case problem != nil || slices.Contains(ids, id) || slices.Contains(left, id):
+		case problem != nil || slices.Contains(ids, id) || slices.Contains(left, id) || len(ids) == maxOwnNames:
 		case permitted.Contains(id):
 			ids = append(ids, id)
 		default:
