@@ -1,0 +1,154 @@
+// Package rpc carries calls between roles: typed JSON over HTTP. Who may call is
+// decided by what the HTTP runs on: mutual TLS between machines, or a socket
+// that only its owner can open.
+//
+// It knows nothing of what the calls mean. A method is a name, a request and a
+// response; Handle serves one, Call makes one.
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+// maxMessage bounds a request and a response, in octets. The largest is the
+// evidence of one validation.
+const maxMessage = 1 << 20
+
+const mediaType = "application/json"
+
+// Refusal is an error whose text is for the caller: what was wrong with the
+// request. Any other error of a method reaches the caller as "internal error",
+// and the log of the callee as a whole.
+type Refusal struct{ Reason string }
+
+func (r *Refusal) Error() string { return r.Reason }
+
+// Refuse makes a Refusal.
+func Refuse(format string, args ...any) error {
+	return &Refusal{Reason: fmt.Sprintf(format, args...)}
+}
+
+// Server serves methods. The zero value has none and logs nothing.
+type Server struct {
+	Log *slog.Logger // nil means none
+
+	mux http.ServeMux
+}
+
+// ServeHTTP answers one call.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Handle has a server call do for every request to method, which is a path
+// segment. Request and Response are encoded as JSON; members that Request does
+// not have are ignored, since a newer role may be calling.
+func Handle[Request, Response any](s *Server, method string, do func(context.Context, Request) (Response, error)) {
+	s.mux.HandleFunc("POST /"+method, func(w http.ResponseWriter, r *http.Request) {
+		var request Request
+		if err := readMessage(r.Header.Get("Content-Type"), http.MaxBytesReader(w, r.Body, maxMessage), &request); err != nil {
+			answer(w, http.StatusBadRequest, failure{Reason: "the request cannot be read: " + err.Error()})
+			return
+		}
+		response, err := do(r.Context(), request)
+		var refusal *Refusal
+		var problem *acme.Problem
+		switch {
+		case err == nil:
+			answer(w, http.StatusOK, response)
+		case errors.As(err, &refusal):
+			answer(w, http.StatusUnprocessableEntity, failure{Reason: refusal.Reason})
+		case errors.As(err, &problem):
+			answer(w, http.StatusUnprocessableEntity, failure{Reason: problem.Detail})
+		default:
+			s.failed(r.Context(), method, err)
+			answer(w, http.StatusInternalServerError, failure{Reason: "internal error"})
+		}
+	})
+}
+
+func (s *Server) failed(ctx context.Context, method string, err error) {
+	if s.Log != nil && ctx.Err() == nil {
+		s.Log.Error("call failed", "method", method, "error", err)
+	}
+}
+
+// failure is the body of an answer other than 200.
+type failure struct {
+	Reason string `json:"reason"`
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		status, data = http.StatusInternalServerError, []byte(`{"reason":"the answer cannot be encoded"}`)
+	}
+	w.Header().Set("Content-Type", mediaType)
+	w.WriteHeader(status)
+	_, _ = w.Write(data) // a caller who has gone needs no answer
+}
+
+// Client calls the methods of one server. URL has no trailing slash. HTTP is
+// required: its transport decides whom one talks to.
+type Client struct {
+	URL  string
+	HTTP *http.Client
+}
+
+// Call calls method. It fails with a *Refusal where the other side did not like
+// the request; any other error says nothing about the request, and the call may
+// or may not have been carried out.
+func Call[Request, Response any](ctx context.Context, c Client, method string, request Request) (response Response, err error) {
+	data, err := json.Marshal(request)
+	if err != nil {
+		return response, fmt.Errorf("encoding the call %s: %w", method, err)
+	}
+	post, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL+"/"+method, bytes.NewReader(data))
+	if err != nil {
+		return response, fmt.Errorf("calling %s: %w", method, err)
+	}
+	post.Header.Set("Content-Type", mediaType)
+	reply, err := c.HTTP.Do(post)
+	if err != nil {
+		return response, fmt.Errorf("calling %s: %w", method, err)
+	}
+	defer reply.Body.Close()
+	body := io.LimitReader(reply.Body, maxMessage+1)
+	if reply.StatusCode == http.StatusOK {
+		if err := readMessage(reply.Header.Get("Content-Type"), body, &response); err != nil {
+			return response, fmt.Errorf("calling %s: the answer cannot be read: %w", method, err)
+		}
+		return response, nil
+	}
+	var why failure
+	if err := readMessage(reply.Header.Get("Content-Type"), body, &why); err != nil {
+		why.Reason = "no reason given"
+	}
+	if reply.StatusCode == http.StatusUnprocessableEntity {
+		return response, &Refusal{Reason: why.Reason}
+	}
+	return response, fmt.Errorf("calling %s: %s: %.512q", method, reply.Status, why.Reason)
+}
+
+// readMessage reads one JSON value and nothing after it.
+func readMessage(contentType string, body io.Reader, into any) error {
+	if kind, _, err := mime.ParseMediaType(contentType); err != nil || kind != mediaType {
+		return fmt.Errorf("its media type is not %s", mediaType)
+	}
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	if len(data) > maxMessage {
+		return fmt.Errorf("it is larger than %d octets", maxMessage)
+	}
+	return json.Unmarshal(data, into)
+}
