@@ -57,8 +57,8 @@ var table = map[string]row{
 		why: "a shell: its seams speak in the actors' requests and results"},
 	"internal/ca/crl": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/sign"},
 		why: "a shell: its seam speaks in the signer's requests"},
-	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store"},
-		why: "a shell for the operator"},
+	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc"},
+		why: "a shell for the operator, over a socket in the data directory"},
 
 	"internal/ca/datadir": {others: []string{"golang.org/x/sys/unix"},
 		why: "files and a lock: bytes in, bytes out"},

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca"
@@ -24,6 +25,7 @@ import (
 
 // upFlags is what can be said to `cairn up`.
 type upFlags struct {
+	configFile                     string
 	data, listen, http, url, terms string
 	names, resolvers, targets      []string
 	newRoot, verbose               bool
@@ -41,11 +43,16 @@ The first start makes a root certificate, an issuer, a database and the CA's own
 HTTPS certificate in the data directory; later starts use what is there. The root
 can only vouch for private names and addresses, and for those that --names adds.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.up(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			file, err := f.readConfig(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			return f.up(cmd.Context(), file, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
+	flags.StringVar(&f.configFile, "config", "", "`FILE` (YAML) with more to configure; flags go before what it says")
 	flags.StringVar(&f.data, "data", defaultData(), "`DIR` that holds the keys, the certificates and the database")
 	flags.StringVar(&f.listen, "listen", ":8443", "`ADDR` to answer ACME on, over HTTPS")
 	flags.StringVar(&f.http, "http", ":8080", "`ADDR` to serve CRLs and issuers' certificates on, over plain HTTP")
@@ -61,10 +68,25 @@ can only vouch for private names and addresses, and for those that --names adds.
 	return cmd
 }
 
+// readConfig reads the configuration file, if one is named, into f and the sections.
+func (f *upFlags) readConfig(flags *pflag.FlagSet) (configFile, error) {
+	if f.configFile == "" {
+		return configFile{}, nil
+	}
+	file, err := readConfig(f.configFile, flags)
+	if err != nil {
+		return file, withHint(usageError{err}, "docs/operating.md shows what can be in the file")
+	}
+	return file, nil
+}
+
 // up runs the CA until ctx ends.
-func (f upFlags) up(ctx context.Context, out, errs io.Writer) error {
+func (f upFlags) up(ctx context.Context, file configFile, out, errs io.Writer) error {
 	config, err := f.config(errs)
 	if err != nil {
+		return err
+	}
+	if err := file.apply(&config); err != nil {
 		return err
 	}
 	authority, err := ca.Open(ctx, config)

@@ -41,6 +41,7 @@ type Config struct {
 	TLSALPN01Port int            // 0 means 443
 	AllowTargets  []netip.Prefix // addresses to validate at although they are refused by default
 	Terms         string         // URL of the terms of service; "" means none
+	EvidenceKept  time.Duration  // how long the evidence of validations is kept; 0 means 30 days
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
 	Seams Seams

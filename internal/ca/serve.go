@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/ca/ops"
 )
 
 // drain is how long Serve takes at most, once told to end, to finish what is in hand.
@@ -24,7 +26,7 @@ func (c *CA) Serve(ctx context.Context) error {
 	plain := c.server(http.HandlerFunc(c.public))
 
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){c.worker.Run, c.leafCRLs.Run, c.rootCRLs.Run, c.own.run, c.watchIssuer} {
+	for _, loop := range []func(context.Context){c.worker.Run, c.leafCRLs.Run, c.rootCRLs.Run, c.own.run, c.watchIssuer, c.operate} {
 		loops.Go(func() { loop(ctx) })
 	}
 	failed := make(chan error, 2)
@@ -80,6 +82,14 @@ func (c *CA) Close() error {
 		err = errors.Join(err, c.dir.Close())
 	}
 	return err
+}
+
+// operate answers the commands that the operator runs beside this process.
+func (c *CA) operate(ctx context.Context) {
+	server := ops.NewServer(ops.Env{DB: c.db, Dir: c.dir, Log: c.log})
+	if err := server.Serve(ctx); err != nil {
+		c.log.Error("commands beside this process do not work", "error", err)
+	}
 }
 
 // watchIssuer says once a day when the issuer nears its end. The next one is made at a start.

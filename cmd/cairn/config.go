@@ -1,0 +1,167 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/cairn-ca/cairn/internal/ca"
+)
+
+// section is a part of the configuration file that is more than a flag: a pointer to
+// a struct that YAML is decoded into, strictly.
+type section interface {
+	// apply checks the section and puts it into c. An error names the field and what it takes.
+	apply(c *ca.Config) error
+}
+
+// sections lists the sections by their names, empty.
+func sections() map[string]section {
+	return map[string]section{
+		"evidence": new(evidenceSection),
+	}
+}
+
+// maxConfig bounds the configuration file, in octets.
+const maxConfig = 1 << 20
+
+// notInFile are the flags that make no sense in the file.
+var notInFile = []string{"config", "help", "new-root"}
+
+// configFile is a configuration file that has been read: its sections, to be applied.
+type configFile struct {
+	path     string
+	sections map[string]section // those that the file has
+	lines    map[string]int
+}
+
+// readConfig reads the configuration file at path. What has the name of a flag of `cairn up`, with
+// "_" for "-", stands for the flag; one that was given on the command line wins. The rest
+// are sections. Whatever else is in the file is an error that says where.
+func readConfig(path string, flags *pflag.FlagSet) (configFile, error) {
+	c := configFile{path: path, sections: map[string]section{}, lines: map[string]int{}}
+	top, err := readYAML(path)
+	if err != nil || top == nil {
+		return c, err
+	}
+	known := sections()
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		key, value := top.Content[i], top.Content[i+1]
+		flag := flags.Lookup(strings.ReplaceAll(key.Value, "_", "-"))
+		switch {
+		case c.lines[key.Value] != 0:
+			err = errors.New("it is there twice")
+		case known[key.Value] != nil:
+			c.sections[key.Value] = known[key.Value]
+			err = decodeStrictly(value, known[key.Value])
+		case flag != nil && !strings.Contains(key.Value, "-") && !slices.Contains(notInFile, flag.Name):
+			err = setFlag(flag, value)
+		default:
+			err = fmt.Errorf("there is no such key: the sections are %s, all others are flags of `cairn up`, with _ for -",
+				strings.Join(sectionNames(known), ", "))
+		}
+		if err != nil {
+			return c, fmt.Errorf("%s: line %d: %s: %w", path, key.Line, key.Value, err)
+		}
+		c.lines[key.Value] = key.Line
+	}
+	return c, nil
+}
+
+// apply puts the sections into config.
+func (c configFile) apply(config *ca.Config) error {
+	for _, name := range sectionNames(c.sections) {
+		if err := c.sections[name].apply(config); err != nil {
+			return usageError{fmt.Errorf("%s: line %d: %s: %w", c.path, c.lines[name], name, err)}
+		}
+	}
+	return nil
+}
+
+func sectionNames(of map[string]section) []string {
+	var names []string
+	for name := range of {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// readYAML reads the one mapping that the file is; nil for an empty file.
+func readYAML(path string) (*yaml.Node, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: there is no such file", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	text, err := io.ReadAll(io.LimitReader(file, maxConfig+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if len(text) > maxConfig {
+		return nil, fmt.Errorf("%s: it is larger than %d octets", path, maxConfig)
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(document.Content) == 0 {
+		return nil, nil
+	}
+	if top := document.Content[0]; top.Kind == yaml.MappingNode {
+		return top, nil
+	}
+	return nil, fmt.Errorf("%s: it is not a list of `key: value` lines", path)
+}
+
+// decodeStrictly refuses what into does not have.
+func decodeStrictly(value *yaml.Node, into any) error {
+	text, err := yaml.Marshal(value)
+	if err != nil {
+		return err
+	}
+	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
+	decoder.KnownFields(true)
+	err = decoder.Decode(into)
+	var wrong *yaml.TypeError
+	if errors.As(err, &wrong) {
+		return errors.New(strings.Join(wrong.Errors, "; "))
+	}
+	if errors.Is(err, io.EOF) {
+		return nil // the section is empty
+	}
+	return err
+}
+
+// setFlag gives flag what stands in the file, one value or a list, unless the command line had its say.
+func setFlag(flag *pflag.Flag, value *yaml.Node) error {
+	values := []*yaml.Node{value}
+	if value.Kind == yaml.SequenceNode {
+		values = value.Content
+		if !strings.HasSuffix(flag.Value.Type(), "Array") && !strings.HasSuffix(flag.Value.Type(), "Slice") {
+			return errors.New("it takes one value, not a list")
+		}
+	}
+	if flag.Changed {
+		return nil
+	}
+	for _, one := range values {
+		if one.Kind != yaml.ScalarNode {
+			return errors.New("it takes a value, or a list of values")
+		}
+		if err := flag.Value.Set(one.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}

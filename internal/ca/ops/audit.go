@@ -1,0 +1,23 @@
+package ops
+
+import (
+	"context"
+
+	"github.com/cairn-ca/cairn/internal/ca/store"
+)
+
+// AuditQuery asks for the newest Limit entries of the audit log.
+type AuditQuery struct {
+	Limit int `json:"limit"`
+}
+
+// AuditLog lists what operators did, newest first.
+var AuditLog = Action[AuditQuery, []store.Event]{Name: "audit", Do: auditLog}
+
+func auditLog(ctx context.Context, env Env, q AuditQuery) (events []store.Event, err error) {
+	err = env.DB.View(ctx, func(tx *store.Tx) error {
+		events, err = tx.Events(q.Limit)
+		return err
+	})
+	return events, err
+}

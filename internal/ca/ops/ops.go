@@ -1,0 +1,130 @@
+// Package ops is for the operator: what can be done to an authority by its owner
+// and by nobody else.
+//
+// An Action is the same whether the authority runs or not. While it runs, the
+// action is carried out in its process, asked for over a socket in the data directory
+// that only the directory's owner can open; otherwise in the caller's process,
+// which holds the data directory meanwhile.
+//
+// Each action that changes something leaves a row in the audit log, in the same transaction.
+package ops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/cairn-ca/cairn/internal/ca/datadir"
+	"github.com/cairn-ca/cairn/internal/ca/rpc"
+	"github.com/cairn-ca/cairn/internal/ca/store"
+)
+
+// Env is what an action works on.
+type Env struct {
+	DB  *store.DB
+	Dir *datadir.Dir
+	Log *slog.Logger
+}
+
+// Action is something that an operator can do. Name is a path segment. An error that
+// is an *rpc.Refusal is for the operator's eyes as it stands: what was wrong with the request.
+type Action[Request, Response any] struct {
+	Name string
+	Do   func(ctx context.Context, env Env, r Request) (Response, error)
+}
+
+// Server carries out actions for commands that are run beside it.
+type Server struct {
+	env  Env
+	rpc  rpc.Server
+	http http.Server
+}
+
+// NewServer makes a server of all actions.
+func NewServer(env Env) *Server {
+	s := &Server{env: env, rpc: rpc.Server{Log: env.Log}}
+	offerAll(s)
+	s.http = http.Server{Handler: &s.rpc, ReadTimeout: callTimeout, WriteTimeout: callTimeout, MaxHeaderBytes: 16 << 10}
+	return s
+}
+
+// callTimeout bounds one call: an action is a transaction or a few.
+const callTimeout = time.Minute
+
+// offerAll is the list of actions.
+func offerAll(s *Server) {
+	offer(s, AuditLog)
+}
+
+func offer[Request, Response any](s *Server, a Action[Request, Response]) {
+	rpc.Handle(&s.rpc, a.Name, func(ctx context.Context, r Request) (Response, error) { return a.Do(ctx, s.env, r) })
+}
+
+// Serve answers until ctx ends. Where the file system or the system has no
+// sockets, that is an error, and the authority runs without.
+func (s *Server) Serve(ctx context.Context) error {
+	listener, err := listen(s.env.Dir.Path())
+	if err != nil {
+		return fmt.Errorf("listening for the operator's commands: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		defer cancel()
+		_ = s.http.Shutdown(end) // what is under way ends; the process does not wait for more
+	})()
+	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("answering the operator's commands: %w", err)
+	}
+	return nil
+}
+
+// Caller says on which authority Run works: the one of a data directory.
+type Caller struct {
+	Dir string
+	Log *slog.Logger // of what happens here if no process serves Dir
+}
+
+// Run carries out an action in the process that serves the data directory, or here
+// if none does.
+func Run[Request, Response any](ctx context.Context, c Caller, a Action[Request, Response], r Request) (Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	client := rpc.Client{URL: "http://operator", HTTP: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, c.Dir) },
+	}}}
+	defer client.HTTP.CloseIdleConnections()
+	response, err := rpc.Call[Request, Response](ctx, client, a.Name, r)
+	if !nobodyThere(err) {
+		return response, err
+	}
+	return alone(ctx, c, a, r)
+}
+
+// nobodyThere reports whether a call failed because no process listens.
+func nobodyThere(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, errNoSockets)
+}
+
+// alone carries out an action with the data directory in hand.
+func alone[Request, Response any](ctx context.Context, c Caller, a Action[Request, Response], r Request) (response Response, err error) {
+	d, err := datadir.Open(datadir.Config{Dir: c.Dir})
+	if err != nil {
+		return response, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if d.FirstRun() {
+		return response, fmt.Errorf("%s is %w yet: let `cairn up` finish its first start", d.Path(), datadir.ErrNotMade)
+	}
+	db, err := store.Open(ctx, store.Config{Path: d.Database(), Log: c.Log})
+	if err != nil {
+		return response, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return a.Do(ctx, Env{DB: db, Dir: d, Log: c.Log}, r)
+}
