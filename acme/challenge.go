@@ -11,9 +11,14 @@ type ChallengeType string
 
 // The registered challenge types that Cairn knows.
 const (
-	HTTP01    ChallengeType = "http-01"     // RFC 8555 §8.3
-	DNS01     ChallengeType = "dns-01"      // RFC 8555 §8.4
-	TLSALPN01 ChallengeType = "tls-alpn-01" // RFC 8737
+	HTTP01       ChallengeType = "http-01"        // RFC 8555 §8.3
+	DNS01        ChallengeType = "dns-01"         // RFC 8555 §8.4
+	TLSALPN01    ChallengeType = "tls-alpn-01"    // RFC 8737
+	DNSAccount01 ChallengeType = "dns-account-01" // draft-ietf-acme-dns-account-label
+	DNSPersist01 ChallengeType = "dns-persist-01" // draft-ietf-acme-dns-persist
+	OnionCSR01   ChallengeType = "onion-csr-01"   // RFC 9799 §3.2
+	// ProofOfPossession01 is ACME's challenge of 2015 (draft-barnes-acme-04), with a token. It is not registered.
+	ProofOfPossession01 ChallengeType = "proof-of-possession-01"
 )
 
 // Challenge is one way to prove control of an authorization's identifier (RFC 8555 §8).
@@ -25,6 +30,17 @@ type Challenge struct {
 	Token     string        `json:"token,omitempty"`
 	Validated *time.Time    `json:"validated,omitempty"`
 	Error     *Problem      `json:"error,omitempty"`
+
+	// IssuerDomains are the names of the CA that a dns-persist-01 record can have. The
+	// member's name changed between the drafts, so they stand in one of two.
+	IssuerDomains     []string `json:"issuer-domain-names,omitempty"` // drafts -00 and -01
+	IssuerDomainNames []string `json:"issuerDomainNames,omitempty"`   // from draft -02 on
+	// AccountURI is what a dns-persist-01 record says of the account, in draft -01.
+	AccountURI string `json:"accounturi,omitempty"`
+	// Nonce is what the CSR of an onion-csr-01 response holds, in base64 with padding (RFC 9799 §3.2).
+	Nonce string `json:"nonce,omitempty"`
+	// Certs are certificates whose key may answer a proof-of-possession-01 challenge: base64url of the DER.
+	Certs []string `json:"certs,omitempty"`
 }
 
 // HTTP01Path is the path, up to the token, at which an http-01 challenge is answered (RFC 8555 §8.3).

@@ -93,8 +93,8 @@ func ownChallenge(tx *store.Tx, r accountRequest) (rules.Authz, acme.ChallengeTy
 }
 
 // challenge shows a challenge or, with a payload, takes the client's word that it has
-// prepared its answer (RFC 8555 §7.5.1). What is in the payload does not matter:
-// no challenge that there is defines a member.
+// prepared its answer (RFC 8555 §7.5.1). What is in the payload is for the rules to
+// look at: of most types, nothing.
 //
 // A crash after the commit leaves the challenge processing under a lease, and
 // whoever finds that lapsed validates it.
@@ -139,7 +139,9 @@ func (f *Front) respond(ctx context.Context, r accountRequest) error {
 		if err != nil {
 			return err
 		}
-		after, problem := before.Attempt(kind, account.Key, f.Worker.Lease(tx.Now), tx.Now)
+		after, problem := before.Attempt(rules.Answer{
+			Type: kind, Key: account.Key, AccountURL: r.kid, URL: r.url, Payload: r.payload,
+		}, f.Worker.Lease(tx.Now), tx.Now)
 		if problem != nil {
 			return problem
 		}

@@ -2,6 +2,7 @@ package front_test
 
 import (
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -65,7 +66,7 @@ func TestV01AndV02Challenge(t *testing.T) {
 	}
 	r := c.fetch(challenge.URL).want(http.StatusOK)
 	got := read[acme.Challenge](r)
-	if got != challenge || got.Status != acme.StatusPending || got.Type != acme.HTTP01 || len(got.Token) != 43 || c.worker.checked.Load() != 0 {
+	if !reflect.DeepEqual(got, challenge) || got.Status != acme.StatusPending || got.Type != acme.HTTP01 || len(got.Token) != 43 || c.worker.checked.Load() != 0 {
 		t.Errorf("the challenge is %s", r.body)
 	}
 	if up := "<" + o.Authorizations[0] + `>;rel="up"`; !slices.Contains(r.Header.Values("Link"), up) {

@@ -106,7 +106,7 @@ func TestKeyChangeRules(t *testing.T) {
 func TestAuthorizations(t *testing.T) {
 	_, authzs, a := order(t, "a.test")
 	pending := authzs[0]
-	attempted, problem := pending.Attempt(acme.HTTP01, a.Key, rules.Lease{}.Taken("w", start, time.Minute), start)
+	attempted, problem := pending.Attempt(rules.Answer{Type: acme.HTTP01, Key: a.Key}, rules.Lease{}.Taken("w", start, time.Minute), start)
 	if problem != nil {
 		t.Fatal(problem)
 	}
@@ -117,7 +117,7 @@ func TestAuthorizations(t *testing.T) {
 	if pending.Challenges[0].Status != acme.StatusPending {
 		t.Error("an event changed the value that it was given")
 	}
-	again, problem := attempted.Attempt(acme.HTTP01, jwk(t, newKey(t)), rules.Lease{By: "other"}, start)
+	again, problem := attempted.Attempt(rules.Answer{Type: acme.HTTP01, Key: jwk(t, newKey(t))}, rules.Lease{By: "other"}, start)
 	if problem != nil || again.Lease.By != "w" || again.Challenges[0].KeyAuthorization != want {
 		t.Errorf("V03: a second response restarts the challenge: %v", problem)
 	}
@@ -143,7 +143,7 @@ func TestAuthorizations(t *testing.T) {
 		if late := ended.Settle(nil, start); late.Status != acme.StatusDeactivated {
 			t.Errorf("Z04: a late validation revives it: %s", late.Status)
 		}
-		if _, problem := ended.Attempt(acme.HTTP01, a.Key, rules.Lease{}, start); problem == nil {
+		if _, problem := ended.Attempt(rules.Answer{Type: acme.HTTP01, Key: a.Key}, rules.Lease{}, start); problem == nil {
 			t.Error("Z04: a deactivated one can be attempted")
 		}
 	}
@@ -153,7 +153,7 @@ func TestAuthorizations(t *testing.T) {
 	if _, problem := pending.Update(acme.Deactivation{Status: acme.StatusValid}, start); typeOf(problem) != acme.TypeMalformed {
 		t.Errorf("setting it valid: %v", problem)
 	}
-	if _, problem := pending.Attempt(acme.HTTP01, a.Key, rules.Lease{}, pending.Expires); problem == nil {
+	if _, problem := pending.Attempt(rules.Answer{Type: acme.HTTP01, Key: a.Key}, rules.Lease{}, pending.Expires); problem == nil {
 		t.Error("an expired one can be attempted")
 	}
 }

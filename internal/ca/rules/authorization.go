@@ -22,40 +22,19 @@ type Authz struct {
 // Challenge is one way to prove control of an Authz's identifier (RFC 8555 §8).
 type Challenge struct {
 	Type   acme.ChallengeType `json:"type"`
-	Token  string             `json:"token"`
-	Status acme.Status        `json:"status"` // pending, processing, valid or invalid
+	Token  string             `json:"token,omitempty"` // "" where the type has none
+	Status acme.Status        `json:"status"`          // pending, processing, valid or invalid
 	// KeyAuthorization is made when the client responds, with the key that the account has then (RFC 8555 §8.3).
 	KeyAuthorization string        `json:"keyAuthorization,omitempty"`
 	Validated        *time.Time    `json:"validated,omitempty"`
 	Error            *acme.Problem `json:"error,omitempty"`
-}
 
-// newAuthz makes a pending authorization for id, which the policy accepts.
-func newAuthz(account string, id acme.Identifier, profile Profile, now time.Time) Authz {
-	base, wildcard := id.Base()
-	a := Authz{
-		ID: NewID(now), Account: account, Identifier: base, Wildcard: wildcard,
-		Status: acme.StatusPending, Expires: now.Add(profile.PendingLifetime), ValidFor: profile.AuthzLifetime,
-	}
-	for _, kind := range challengesFor(id) {
-		a.Challenges = append(a.Challenges, Challenge{Type: kind, Token: newToken(), Status: acme.StatusPending})
-	}
-	return a
-}
-
-// challengesFor lists the ways to prove control of id. The first one is for
-// clients that take what comes first. A wildcard needs a DNS challenge (RFC 8555
-// §7.1.3, BR §3.2.2.4.19), and an address must not have one (RFC 8738 §7).
-func challengesFor(id acme.Identifier) []acme.ChallengeType {
-	_, wildcard := id.Base()
-	switch {
-	case wildcard:
-		return []acme.ChallengeType{acme.DNS01}
-	case id.Type == acme.IP:
-		return []acme.ChallengeType{acme.HTTP01, acme.TLSALPN01}
-	default:
-		return []acme.ChallengeType{acme.HTTP01, acme.DNS01, acme.TLSALPN01}
-	}
+	// AccountURL is the account's URL as the client wrote it in its response.
+	AccountURL string `json:"accountURL,omitempty"`
+	// URL and Response are the challenge's URL as the client wrote it and what it sent there. They are kept
+	// only of types whose responses have members (RFC 8555 §7.5.1).
+	URL      string `json:"url,omitempty"`
+	Response []byte `json:"response,omitempty"`
 }
 
 // Asked is the identifier as the order has it: with the wildcard label, if it had one.
@@ -96,7 +75,7 @@ func (a Authz) Attempted() *Challenge {
 
 // Attempt decides on a response to a challenge (RFC 8555 §7.5.1). The first one
 // starts the validation under lease; one that comes later changes nothing.
-func (a Authz) Attempt(kind acme.ChallengeType, key *acme.Key, lease Lease, now time.Time) (Authz, *acme.Problem) {
+func (a Authz) Attempt(answer Answer, lease Lease, now time.Time) (Authz, *acme.Problem) {
 	switch status := a.StatusAt(now); {
 	case status == acme.StatusExpired || status == acme.StatusDeactivated || status == acme.StatusRevoked:
 		return a, acme.Problemf(acme.TypeMalformed, "the authorization is %s: place a new order", status)
@@ -104,9 +83,14 @@ func (a Authz) Attempt(kind acme.ChallengeType, key *acme.Key, lease Lease, now 
 		return a, nil // under way or final
 	}
 	a.Challenges = append([]Challenge(nil), a.Challenges...)
-	challenge := a.Challenge(kind)
+	challenge := a.Challenge(answer.Type)
+	if problem := challenge.takeResponse(answer); problem != nil {
+		return a, problem
+	}
 	challenge.Status = acme.StatusProcessing
-	challenge.KeyAuthorization = acme.KeyAuthorization(challenge.Token, key.Thumbprint())
+	if challenge.Token != "" {
+		challenge.KeyAuthorization = acme.KeyAuthorization(challenge.Token, answer.Key.Thumbprint())
+	}
 	a.Lease = lease
 	return a, nil
 }

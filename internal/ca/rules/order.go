@@ -94,7 +94,7 @@ func NewOrder(p Policy, account Account, req acme.NewOrder, now time.Time) (Orde
 	}
 	authzs := make([]Authz, len(identifiers))
 	for i, id := range identifiers {
-		authzs[i] = newAuthz(account.ID, id, profile, now)
+		authzs[i] = p.newAuthz(account.ID, id, profile, now)
 		order.Authzs = append(order.Authzs, authzs[i].ID)
 	}
 	return order, authzs, nil

@@ -166,8 +166,8 @@ func TestNewOrder(t *testing.T) {
 // RFC 8555 §7.1.3, BR §3.2.2.4.19 and .20: only the DNS can speak for a wildcard; RFC 8738 §7: and never for an address.
 func TestV12ChallengesOffered(t *testing.T) {
 	for name, want := range map[string][]acme.ChallengeType{
-		"a.test":   {acme.HTTP01, acme.DNS01, acme.TLSALPN01},
-		"*.a.test": {acme.DNS01},
+		"a.test":   {acme.HTTP01, acme.DNS01, acme.TLSALPN01, acme.DNSAccount01},
+		"*.a.test": {acme.DNS01, acme.DNSAccount01},
 		"10.0.0.1": {acme.HTTP01, acme.TLSALPN01},
 	} {
 		_, authzs, _ := order(t, name)
@@ -190,7 +190,7 @@ func TestV12ChallengesOffered(t *testing.T) {
 func TestWildcardInOrderError(t *testing.T) {
 	o, authzs, a := order(t, "a.test", "*.a.test")
 	authzs[0] = prove(t, authzs[:1], a, nil)[0]
-	attempted, problem := authzs[1].Attempt(acme.DNS01, a.Key, rules.Lease{}, start)
+	attempted, problem := authzs[1].Attempt(rules.Answer{Type: acme.DNS01, Key: a.Key}, rules.Lease{}, start)
 	if problem != nil {
 		t.Fatal(problem)
 	}
@@ -302,7 +302,7 @@ func prove(t testing.TB, authzs []rules.Authz, a rules.Account, outcome *acme.Pr
 	t.Helper()
 	authzs = slices.Clone(authzs)
 	for i := range authzs {
-		attempted, problem := authzs[i].Attempt(acme.HTTP01, a.Key, rules.Lease{}.Taken("w", start, time.Minute), start)
+		attempted, problem := authzs[i].Attempt(rules.Answer{Type: acme.HTTP01, Key: a.Key}, rules.Lease{}.Taken("w", start, time.Minute), start)
 		if problem != nil {
 			t.Fatal(problem)
 		}
@@ -334,7 +334,7 @@ func TestOrdersOnlyMoveAlongRFC8555(t *testing.T) {
 			i := random.IntN(len(authzs))
 			switch event := random.IntN(12); event {
 			case 0, 1, 2:
-				if next, problem := authzs[i].Attempt(acme.HTTP01, a.Key, rules.Lease{}, now); problem == nil {
+				if next, problem := authzs[i].Attempt(rules.Answer{Type: acme.HTTP01, Key: a.Key}, rules.Lease{}, now); problem == nil {
 					authzs[i] = next
 				}
 			case 3, 4, 5:

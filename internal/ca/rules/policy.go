@@ -15,6 +15,7 @@ type Policy struct {
 	Names          acme.Subtrees // for which certificates are issued
 	TermsOfService string        // a URL, or "" for none
 	Profiles       []Profile     // the first one is the default
+	Proving        Proving       // how control of a name can be proven
 }
 
 // Profile is a kind of certificate that a client can ask for (draft-ietf-acme-profiles).
@@ -25,6 +26,8 @@ type Profile struct {
 	OrderLifetime   time.Duration
 	PendingLifetime time.Duration // of a pending authorization
 	AuthzLifetime   time.Duration // of a valid one
+	// Challenges narrows what the policy offers; nil means all of it.
+	Challenges []acme.ChallengeType
 }
 
 // Classic is the default profile, with the lifetimes of Let's Encrypt's profile of that name.
@@ -64,6 +67,9 @@ func (p Policy) acceptAll(asked []acme.Identifier, profile Profile) ([]acme.Iden
 		normal, problem := id.Normalize()
 		if problem == nil {
 			problem = p.refusal(normal)
+		}
+		if problem == nil {
+			problem = p.unprovable(normal, profile)
 		}
 		switch {
 		case problem != nil:

@@ -28,7 +28,7 @@ func sameAuthz(t testing.TB, got, want rules.Authz) {
 // attempted is an authorization whose client has responded, worked on by by.
 func attempted(t testing.TB, a rules.Authz, by string) rules.Authz {
 	t.Helper()
-	after, problem := a.Attempt(acme.HTTP01, newAccount(t).Key, rules.Lease{}.Taken(by, start, lease), start)
+	after, problem := a.Attempt(rules.Answer{Type: acme.HTTP01, Key: newAccount(t).Key}, rules.Lease{}.Taken(by, start, lease), start)
 	if problem != nil {
 		t.Fatal(problem)
 	}

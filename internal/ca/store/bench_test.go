@@ -51,7 +51,7 @@ func (i issuance) run() rules.Certificate {
 			return err
 		}
 		var problem *acme.Problem
-		if a, problem = before.Attempt(acme.HTTP01, i.a.Key, rules.Lease{}.Taken("worker", tx.Now, lease), tx.Now); problem != nil {
+		if a, problem = before.Attempt(rules.Answer{Type: acme.HTTP01, Key: i.a.Key}, rules.Lease{}.Taken("worker", tx.Now, lease), tx.Now); problem != nil {
 			return problem
 		}
 		return tx.UpdateAuthz(before, a)

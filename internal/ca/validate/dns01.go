@@ -8,10 +8,19 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 )
 
-// dns01 asks for the TXT records under the identifier (RFC 8555 §8.4). One right
-// value among any number is enough, since several clients may be at work.
+// dns01 asks for the TXT records under the identifier (RFC 8555 §8.4).
 func (a *attempt) dns01(ctx context.Context) error {
-	name := acme.DNS01Label + a.request.Identifier.Value
+	return a.rightTXT(ctx, acme.DNS01Name(a.request.Identifier.Value))
+}
+
+// dnsAccount01 is dns01 at a name that is the account's own (draft-ietf-acme-dns-account-label).
+func (a *attempt) dnsAccount01(ctx context.Context) error {
+	return a.rightTXT(ctx, acme.DNSAccount01Name(a.request.AccountURL, a.request.Identifier.Value))
+}
+
+// rightTXT asks for the TXT records of name. One right value among any number is
+// enough, since several clients may be at work.
+func (a *attempt) rightTXT(ctx context.Context, name string) error {
 	found, err := a.config.Resolver.TXT(ctx, name)
 	a.evidence.Lookups = append(a.evidence.Lookups, found.Lookup)
 	if err != nil {

@@ -161,3 +161,37 @@ func TestDNS01AsksTheDNSAlone(t *testing.T) {
 	long := strings.Repeat("abcdefghi.", 24) + "test"
 	wantProblem(t, proveDNS(t, config, long).Problem, acme.TypeDNS, "longer than 253 octets")
 }
+
+const accountURL = "https://example.com/acme/acct/ExampleAccount"
+
+// The record stands under a label of the account's, and a record of another account or of dns-01 is none.
+func TestDNSAccount01(t *testing.T) {
+	right := zone(t, "_ujmmovf2vn55tgye._acme-challenge.a.test. TXT "+challengeValue)
+	for name, c := range map[string]struct {
+		account string
+		handler dns.HandlerFunc
+		want    acme.ProblemType
+	}{
+		"the account's":                  {accountURL, right, ""},
+		"under an alias":                 {accountURL, zone(t, "_ujmmovf2vn55tgye._acme-challenge.a.test. CNAME x.b.test.", "x.b.test. TXT "+challengeValue), ""},
+		"the account under another name": {"https://other.example/acme/acct/ExampleAccount", right, acme.TypeDNS},
+		"dns-01's":                       {accountURL, zone(t, "_acme-challenge.a.test. TXT "+challengeValue), acme.TypeDNS},
+		"another value":                  {accountURL, zone(t, "_ujmmovf2vn55tgye._acme-challenge.a.test. TXT x"), acme.TypeUnauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := request("a.test")
+			req.Type, req.AccountURL, req.Wildcard = acme.DNSAccount01, c.account, true
+			config := served(t, c.handler)
+			config.Timeout = 20 * time.Second
+			result, err := validate.New(validate.Config{Resolver: resolver(t, config), Timeout: 30 * time.Second}).Prove(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.want != "" {
+				wantProblem(t, result.Problem, c.want, acme.DNSAccount01Name(c.account, "a.test"))
+			} else if result.Problem != nil {
+				t.Error(result.Problem)
+			}
+		})
+	}
+}

@@ -19,12 +19,16 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 )
 
-// Request asks for one proof.
+// Request asks for one proof. It goes to other machines as JSON.
 type Request struct {
 	Type             acme.ChallengeType `json:"type"`
-	Identifier       acme.Identifier    `json:"identifier"` // in canonical form, without a wildcard label
-	Token            string             `json:"token"`
-	KeyAuthorization string             `json:"keyAuthorization"` // RFC 8555 §8.1
+	Identifier       acme.Identifier    `json:"identifier"`                 // in canonical form, without a wildcard label
+	Wildcard         bool               `json:"wildcard,omitempty"`         // whether the order has a wildcard label before Identifier
+	Token            string             `json:"token,omitempty"`            // of types that have one
+	KeyAuthorization string             `json:"keyAuthorization,omitempty"` // RFC 8555 §8.1
+	AccountURL       string             `json:"accountURL,omitempty"`       // as the client wrote it in its response
+	ChallengeURL     string             `json:"challengeURL,omitempty"`     // likewise; of types whose response has members
+	Response         []byte             `json:"response,omitempty"`         // what the client sent: a JSON object
 }
 
 // Result is the outcome of one proof.
@@ -124,6 +128,8 @@ func (a *attempt) prove(ctx context.Context) error {
 		return a.dns01(ctx)
 	case acme.TLSALPN01:
 		return a.tlsALPN01(ctx)
+	case acme.DNSAccount01:
+		return a.dnsAccount01(ctx)
 	default:
 		return fmt.Errorf("challenge type %.32q is not validated here", a.request.Type)
 	}
@@ -140,8 +146,12 @@ func checkRequest(req Request) error {
 		return errors.New("the identifier is not in canonical form")
 	case wildcard:
 		return errors.New("a wildcard cannot be validated: give its base domain")
-	case id.Type == acme.IP && req.Type == acme.DNS01:
-		return errors.New("dns-01 is not for addresses (RFC 8738 §7)")
+	case id.Type == acme.IP && req.Type != acme.HTTP01 && req.Type != acme.TLSALPN01:
+		return fmt.Errorf("%.32s is not for addresses (RFC 8738 §7)", req.Type)
+	case req.Wildcard && (req.Type == acme.HTTP01 || req.Type == acme.TLSALPN01):
+		return fmt.Errorf("%.32s is not for wildcards (RFC 8555 §7.1.3)", req.Type)
+	case req.Type == acme.DNSAccount01 && (req.AccountURL == "" || len(req.AccountURL) > maxURL):
+		return errors.New("the account's URL has an impossible length")
 	case !acme.ValidToken(req.Token):
 		return errors.New("the token is not base64url")
 	case len(req.KeyAuthorization) <= len(req.Token) || len(req.KeyAuthorization) > maxKeyAuthorization:
@@ -152,3 +162,6 @@ func checkRequest(req Request) error {
 
 // maxKeyAuthorization is ample: a token of at most 256 octets, a dot and the 43 of a SHA-256.
 const maxKeyAuthorization = 512
+
+// maxURL is ample for the URL of an account or a challenge, which the authority made itself.
+const maxURL = 2048

@@ -7,7 +7,6 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
-	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
 
 // validate asks the validator about the attempted challenge of a and records the
@@ -18,12 +17,7 @@ func (w *Worker) validate(ctx context.Context, a rules.Authz) error {
 	if challenge == nil || challenge.Status != acme.StatusProcessing {
 		return w.settle(ctx, a, nil, attempt{}) // not to be due again
 	}
-	result, err := w.Validator.Prove(ctx, validate.Request{
-		Type:             challenge.Type,
-		Identifier:       a.Identifier,
-		Token:            challenge.Token,
-		KeyAuthorization: challenge.KeyAuthorization,
-	})
+	result, err := w.Validator.Prove(ctx, question(a, *challenge))
 	if err != nil {
 		if w.life.Err() != nil {
 			return err // handed back by Stop

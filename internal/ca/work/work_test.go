@@ -119,7 +119,7 @@ func (b *bench) attempted(w *work.Worker) (order rules.Order, authz rules.Authz)
 		if err := tx.InsertOrder(o, authzs); err != nil {
 			return err
 		}
-		a, problem := authzs[0].Attempt(acme.HTTP01, b.key, w.Lease(tx.Now), tx.Now)
+		a, problem := authzs[0].Attempt(rules.Answer{Type: acme.HTTP01, Key: b.key}, w.Lease(tx.Now), tx.Now)
 		if problem != nil {
 			return problem
 		}
