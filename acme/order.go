@@ -8,7 +8,8 @@ type Order struct {
 	Status         Status       `json:"status"`
 	Expires        *time.Time   `json:"expires,omitempty"`
 	Identifiers    []Identifier `json:"identifiers"`
-	Profile        string       `json:"profile,omitempty"` // draft-ietf-acme-profiles §4
+	Profile        string       `json:"profile,omitempty"`  // draft-ietf-acme-profiles §4
+	Replaces       string       `json:"replaces,omitempty"` // RFC 9773 §5
 	NotBefore      *time.Time   `json:"notBefore,omitempty"`
 	NotAfter       *time.Time   `json:"notAfter,omitempty"`
 	Error          *Problem     `json:"error,omitempty"`

@@ -226,7 +226,7 @@ func (c *CA) openFront(context.Context) error {
 	handler, err := front.New(front.Config{
 		DB: c.db, Worker: c.worker, Log: c.log,
 		Policy: rules.Policy{Names: c.hierarchy.names(), TermsOfService: c.config.Terms, Profiles: []rules.Profile{rules.Classic()}},
-		URL:    c.url, OwnHost: c.own.owns, Chain: c.hierarchy.chain, Page: http.HandlerFunc(c.page),
+		URL:    c.url, OwnHost: c.own.owns, Chain: c.hierarchy.chain, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -315,6 +316,16 @@ func (h *hierarchy) find(id string) *authority {
 		}
 	}
 	return nil
+}
+
+// byKeyID finds the ID of the issuer whose certificate has a subject key identifier.
+func (h *hierarchy) byKeyID(keyID []byte) (string, bool) {
+	for _, a := range h.issuers {
+		if bytes.Equal(a.certificate.SubjectKeyId, keyID) {
+			return a.id, true
+		}
+	}
+	return "", false
 }
 
 // chain is what is served above a leaf of an issuer.

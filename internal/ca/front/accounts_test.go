@@ -23,7 +23,7 @@ func TestD01ToD04Directory(t *testing.T) {
 		t.Errorf("Content-Type %q", got)
 	}
 	d := read[acme.Directory](r)
-	for _, url := range []string{d.NewNonce, d.NewAccount, d.NewOrder, d.RevokeCert, d.KeyChange} {
+	for _, url := range []string{d.NewNonce, d.NewAccount, d.NewOrder, d.RevokeCert, d.KeyChange, d.RenewalInfo} {
 		if !strings.HasPrefix(url, a.url+"/") {
 			t.Errorf("URL %q", url)
 		}
@@ -32,7 +32,7 @@ func TestD01ToD04Directory(t *testing.T) {
 		t.Errorf("meta %+v", d.Meta)
 	}
 	members := read[map[string]json.RawMessage](r)
-	if _, ok := members["newAuthz"]; ok || len(members) != 7 {
+	if _, ok := members["newAuthz"]; ok || len(members) != 8 {
 		t.Errorf("the directory has %d members: %s", len(members), r.body)
 	}
 	if a.do(http.MethodHead, "/directory", nil, nil).want(http.StatusOK).ContentLength != int64(len(r.body)) {

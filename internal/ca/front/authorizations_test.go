@@ -80,10 +80,10 @@ func TestV01AndV02Challenge(t *testing.T) {
 
 func TestV03FinalChallengesAreNotRestarted(t *testing.T) {
 	c := newAuthority(t, nil).register()
-	for _, outcome := range []*acme.Problem{nil, acme.Problemf(acme.TypeConnection, "nobody there")} {
+	for name, outcome := range map[string]*acme.Problem{"a.test": nil, "b.test": acme.Problemf(acme.TypeConnection, "nobody there")} {
 		c.worker.outcome = outcome
 		c.worker.checked.Store(0)
-		_, o := c.order("a.test")
+		_, o := c.order(name)
 		challenge := read[acme.Authorization](c.fetch(o.Authorizations[0])).Challenges[0].URL
 		first := c.post(challenge, `{}`).want(http.StatusOK)
 		before := c.dump()

@@ -29,13 +29,14 @@ func (f *Front) directory(_ *http.Request, b base) reply {
 		meta.Website = string(b) + "/"
 	}
 	return reply{status: http.StatusOK, body: map[string]any{
-		"newNonce":   string(b) + "/new-nonce",
-		"newAccount": string(b) + "/new-account",
-		"newOrder":   string(b) + "/new-order",
-		"revokeCert": string(b) + "/revoke-cert",
-		"keyChange":  string(b) + "/key-change",
-		"meta":       meta,
-		f.grease:     greaseText,
+		"newNonce":    string(b) + "/new-nonce",
+		"newAccount":  string(b) + "/new-account",
+		"newOrder":    string(b) + "/new-order",
+		"revokeCert":  string(b) + "/revoke-cert",
+		"keyChange":   string(b) + "/key-change",
+		"renewalInfo": string(b) + "/renewal-info", // RFC 9773 §3
+		"meta":        meta,
+		f.grease:      greaseText,
 	}}
 }
 

@@ -34,7 +34,7 @@ type Worker interface {
 	Issue(o rules.Order) <-chan struct{}
 }
 
-// Config says what a Front serves. DB, Worker, Policy, URL, OwnHost, Chain and Log are required.
+// Config says what a Front serves. DB, Worker, Policy, URL, OwnHost, Chain, Issuer and Log are required.
 type Config struct {
 	DB     *store.DB
 	Worker Worker
@@ -45,6 +45,8 @@ type Config struct {
 	OwnHost func(host string) bool
 	// Chain gives the certificates above a leaf of an issuer, in DER and in order (RFC 8555 §9.1).
 	Chain func(issuer string) [][]byte
+	// Issuer finds the ID of the issuer whose certificate has a subject key identifier.
+	Issuer func(keyID []byte) (id string, ok bool)
 	// Page answers GET of "/", "/root.pem" and "/root.der"; nil for none.
 	Page http.Handler
 	// How long a response waits for the outcome of what it started; 0 means 200 ms and 5 s.
@@ -67,8 +69,8 @@ type Front struct {
 
 // New checks c and makes a Front of it.
 func New(c Config) (*Front, error) {
-	if c.DB == nil || c.Worker == nil || c.OwnHost == nil || c.Chain == nil || c.Log == nil || len(c.Policy.Profiles) == 0 {
-		return nil, errors.New("a front needs a store, a worker, a policy with a profile, its own names, chains and a log")
+	if c.DB == nil || c.Worker == nil || c.OwnHost == nil || c.Chain == nil || c.Issuer == nil || c.Log == nil || len(c.Policy.Profiles) == 0 {
+		return nil, errors.New("a front needs a store, a worker, a policy with a profile, its own names, chains, issuers and a log")
 	}
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Scheme != "https" || u.Host == "" || c.URL != "https://"+u.Host {
@@ -93,15 +95,17 @@ func New(c Config) (*Front, error) {
 // What a request without a signature gets is in get alone: the other handlers take
 // values that only authentication makes.
 type resource struct {
-	path      string   // "*" stands for an identifier
+	path      string   // "*" stands for an identifier, "*.*" for that of a certificate (RFC 9773 §4.1)
 	segments  []string // of path
 	query     bool     // whether its URLs have a query
 	get       func(*http.Request, base) reply
+	public    func(*visit) (reply, error)                          // like get, for what is in the store
 	byAccount func(context.Context, accountRequest) (reply, error) // signed by an account ("kid")
 	byKey     func(context.Context, keyRequest) (reply, error)     // signed by a key ("jwk"; RFC 8555 §6.2)
 }
 
-// routes lists everything there is. RFC 8555 §6.3: only the directory and newNonce answer GET.
+// routes lists everything there is. RFC 8555 §6.3: only the directory and newNonce answer
+// GET; RFC 9773 §4.1: so does the renewal information, and nothing else.
 func (f *Front) routes() []resource {
 	list := []resource{
 		{path: "directory", get: f.directory, byAccount: f.directoryByPost},
@@ -116,6 +120,7 @@ func (f *Front) routes() []resource {
 		{path: "authz/*", byAccount: f.authorization},
 		{path: "challenge/*/*", byAccount: f.challenge},
 		{path: "certificate/*", byAccount: f.certificate},
+		{path: "renewal-info/*.*", public: f.renewalInfo},
 		{path: "revoke-cert", byAccount: f.revokeByAccount, byKey: f.revokeByKey},
 	}
 	for i := range list {
@@ -147,7 +152,7 @@ func match(pattern, segments []string) (ids []string, ok bool) {
 	}
 	for i, want := range pattern {
 		switch {
-		case want == "*" && acme.ValidToken(segments[i]):
+		case want == "*" && acme.ValidToken(segments[i]), want == "*.*" && strings.Contains(segments[i], "."):
 			ids = append(ids, segments[i])
 		case want != segments[i]:
 			return nil, false
@@ -209,21 +214,30 @@ func (f *Front) answer(v *visit) (reply, error) {
 	case v.Method == http.MethodOptions:
 		v.w.Header().Set("Allow", v.resource.methods())
 		return reply{status: http.StatusNoContent}, nil
-	case v.Method == http.MethodPost:
+	case v.Method == http.MethodPost && v.resource.public == nil:
 		return f.authenticate(v)
 	case v.resource.get != nil && (v.Method == http.MethodGet || v.Method == http.MethodHead):
 		return v.resource.get(v.Request, v.base), nil
+	case v.resource.public != nil && (v.Method == http.MethodGet || v.Method == http.MethodHead):
+		return v.resource.public(v)
 	default:
 		v.w.Header().Set("Allow", v.resource.methods()) // RFC 9110 §15.5.6
-		return reply{}, acme.Problemf(acme.TypeMalformed, "%.16q is not possible here: send a signed POST, or a POST-as-GET to read (RFC 8555 §6.3)", v.Method).
+		how := "send a signed POST, or a POST-as-GET to read (RFC 8555 §6.3)"
+		if v.resource.public != nil {
+			how = "send a GET (RFC 9773 §4.1)"
+		}
+		return reply{}, acme.Problemf(acme.TypeMalformed, "%.16q is not possible here: %s", v.Method, how).
 			WithStatus(http.StatusMethodNotAllowed)
 	}
 }
 
 // methods lists what a resource answers to, as the Allow header has it (RFC 9110 §10.2.1).
 func (r *resource) methods() string {
-	if r.get != nil {
+	switch {
+	case r.get != nil:
 		return "GET, HEAD, POST, OPTIONS"
+	case r.public != nil:
+		return "GET, HEAD, OPTIONS"
 	}
 	return "POST, OPTIONS"
 }

@@ -56,6 +56,20 @@ func policy(t testing.TB) rules.Policy {
 	return rules.Policy{Names: names, TermsOfService: terms, Profiles: []rules.Profile{rules.Classic()}}
 }
 
+// placed is an order of an account, made at now.
+func placed(t testing.TB, account rules.Account, now time.Time, names ...string) rules.Placed {
+	t.Helper()
+	wanted, problem := rules.ReadNewOrder(policy(t), acme.NewOrder{Identifiers: identifiers(names...)})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	placed, problem := rules.NewOrder(wanted, rules.Held{Account: account}, now)
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	return placed
+}
+
 // newAuthority starts an authority; edit, if not nil, changes its configuration first.
 func newAuthority(t testing.TB, edit func(*front.Config)) *authority {
 	t.Helper()
@@ -70,6 +84,7 @@ func newAuthority(t testing.TB, edit func(*front.Config)) *authority {
 		DB: a.db, Worker: a.worker, Policy: policy(t), URL: "https://ca.internal:8443",
 		OwnHost: func(host string) bool { return host == "127.0.0.1" || host == "ca.test" || host == "::1" },
 		Chain:   func(string) [][]byte { return [][]byte{a.worker.issuer.Raw} },
+		Issuer:  func(keyID []byte) (string, bool) { return "issuer", bytes.Equal(keyID, a.worker.issuer.SubjectKeyId) },
 		Log:     slog.New(slog.NewTextHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		// Long, so that no test depends on how fast the machine is.
 		ChallengeWait: time.Minute, FinalizeWait: time.Minute,

@@ -17,32 +17,6 @@ import (
 // again (RFC 8555 §7.4): finalize has already waited for as long as issuance usually takes.
 const orderPause = 3 * time.Second
 
-// newOrder takes an order (RFC 8555 §7.4).
-func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
-	req, problem := decode[acme.NewOrder](r.payload)
-	if problem != nil {
-		return reply{}, problem
-	}
-	answer := reply{status: http.StatusCreated}
-	err := f.change(ctx, func(tx *store.Tx) error {
-		account, err := actor(tx, r)
-		if err != nil {
-			return err
-		}
-		order, authzs, problem := rules.NewOrder(f.Policy, account, req, tx.Now)
-		if problem != nil {
-			return problem
-		}
-		answer.location = r.base.order(order.ID)
-		answer.body = r.base.wireOrder(order, authzs, tx.Now)
-		return tx.InsertOrder(order, authzs)
-	})
-	if err != nil {
-		return reply{}, fmt.Errorf("taking an order of account %s: %w", r.account.ID, err)
-	}
-	return answer, nil
-}
-
 // order shows an order (RFC 8555 §7.1.3).
 func (f *Front) order(ctx context.Context, r accountRequest) (reply, error) {
 	if problem := asGet(r.payload); problem != nil {
@@ -112,6 +86,9 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		}
 		if before.CSRDigest != nil {
 			return nil // the same request again: it was taken up the first time
+		}
+		if problem := f.Policy.Offers(before, csr); problem != nil {
+			return problem
 		}
 		if err := refuseCertificateKey(tx, csr.PublicKey); err != nil {
 			return err

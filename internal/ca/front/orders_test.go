@@ -18,7 +18,6 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/front"
-	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
@@ -91,12 +90,9 @@ func (c *client) expired(name string) string {
 		if err != nil {
 			return err
 		}
-		o, authzs, problem := rules.NewOrder(policy(c.t), account, acme.NewOrder{Identifiers: identifiers(name)}, tx.Now.Add(-30*24*time.Hour))
-		if problem != nil {
-			return problem
-		}
-		id = o.ID
-		return tx.InsertOrder(o, authzs)
+		placed := placed(c.t, account, tx.Now.Add(-30*24*time.Hour), name)
+		id = placed.Order.ID
+		return tx.InsertOrder(placed.Order, placed.New)
 	})
 	return c.url + "/order/" + id
 }

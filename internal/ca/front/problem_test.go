@@ -115,7 +115,8 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 	}
 	defer db.Close()
 	good := front.Config{DB: db, Worker: newWorker(t, db), Policy: policy(t), URL: "https://ca.test",
-		OwnHost: func(string) bool { return false }, Chain: func(string) [][]byte { return nil }, Log: discard}
+		OwnHost: func(string) bool { return false }, Chain: func(string) [][]byte { return nil },
+		Issuer: func([]byte) (string, bool) { return "", false }, Log: discard}
 	if _, err := front.New(good); err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +126,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"no profile":     func(c *front.Config) { c.Policy = rules.Policy{} },
 		"no names":       func(c *front.Config) { c.OwnHost = nil },
 		"no chain":       func(c *front.Config) { c.Chain = nil },
+		"no issuers":     func(c *front.Config) { c.Issuer = nil },
 		"no log":         func(c *front.Config) { c.Log = (*slog.Logger)(nil) },
 		"no URL":         func(c *front.Config) { c.URL = "" },
 		"a URL of http":  func(c *front.Config) { c.URL = "http://ca.test" },

@@ -86,6 +86,7 @@ func (b base) wireOrder(o rules.Order, authzs []rules.Authz, now time.Time) acme
 		Expires:        stamp(o.Expires),
 		Identifiers:    o.Identifiers,
 		Profile:        o.Profile,
+		Replaces:       o.Replaces,
 		Error:          rules.OrderError(o, authzs, now),
 		Authorizations: make([]string, len(o.Authzs)),
 		Finalize:       b.finalize(o.ID),

@@ -73,6 +73,16 @@ func (a Authz) Attempted() *Challenge {
 	return nil
 }
 
+// Proof is the challenge by which control was proven, or nil.
+func (a Authz) Proof() *Challenge {
+	for i := range a.Challenges {
+		if a.Challenges[i].Status == acme.StatusValid {
+			return &a.Challenges[i]
+		}
+	}
+	return nil
+}
+
 // Attempt decides on a response to a challenge (RFC 8555 §7.5.1). The first one
 // starts the validation under lease; one that comes later changes nothing.
 func (a Authz) Attempt(answer Answer, lease Lease, now time.Time) (Authz, *acme.Problem) {

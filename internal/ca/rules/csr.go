@@ -34,9 +34,6 @@ func ParseCSR(der []byte) (CSR, *acme.Problem) {
 	if why := weakness(request.PublicKey); why != "" {
 		return bad("the key of the CSR %s", why)
 	}
-	if request.PublicKeyAlgorithm == x509.Ed25519 {
-		return bad("the key of the CSR is Ed25519, which browsers do not accept: use P-256, P-384 or RSA")
-	}
 	switch request.SignatureAlgorithm {
 	case x509.SHA1WithRSA, x509.ECDSAWithSHA1, x509.MD5WithRSA, x509.MD2WithRSA, x509.DSAWithSHA1:
 		return bad("the CSR is signed with %s: use SHA-256 or better", request.SignatureAlgorithm)

@@ -17,6 +17,7 @@ type Order struct {
 	Identifiers []acme.Identifier // as asked for, in normal form, without duplicates
 	Authzs      []string          // IDs, one for each identifier, in the same order
 	Profile     string
+	Replaces    string // the acme.CertID of the certificate that this one is to replace, or "" (RFC 9773 §5)
 	Created     time.Time
 	Expires     time.Time
 
@@ -72,32 +73,6 @@ func OrderError(o Order, authzs []Authz, now time.Time) *acme.Problem {
 		return acme.Problemf(acme.TypeMalformed, "the order expired on %s: place a new one", o.Expires.UTC().Format(time.RFC3339))
 	}
 	return together(failed, "control of some identifiers was not proven: place a new order")
-}
-
-// NewOrder decides on a newOrder request (RFC 8555 §7.4). It returns the order with the
-// pending authorizations that it needs.
-func NewOrder(p Policy, account Account, req acme.NewOrder, now time.Time) (Order, []Authz, *acme.Problem) {
-	profile, problem := p.profile(req.Profile)
-	if problem != nil {
-		return Order{}, nil, problem
-	}
-	if req.NotBefore != "" || req.NotAfter != "" {
-		return Order{}, nil, acme.Problemf(acme.TypeMalformed, `"notBefore" and "notAfter" are not supported: leave them out`)
-	}
-	identifiers, problem := p.acceptAll(req.Identifiers, profile)
-	if problem != nil {
-		return Order{}, nil, problem
-	}
-	order := Order{
-		ID: NewID(now), Account: account.ID, Identifiers: identifiers, Profile: profile.Name,
-		Created: now, Expires: now.Add(profile.OrderLifetime),
-	}
-	authzs := make([]Authz, len(identifiers))
-	for i, id := range identifiers {
-		authzs[i] = p.newAuthz(account.ID, id, profile, now)
-		order.Authzs = append(order.Authzs, authzs[i].ID)
-	}
-	return order, authzs, nil
 }
 
 // Finalize decides on a finalize request (RFC 8555 §7.4). A CSR that is refused leaves the

@@ -81,11 +81,20 @@ func csrFor(t testing.TB, key crypto.Signer, template x509.CertificateRequest) r
 func order(t testing.TB, names ...string) (rules.Order, []rules.Authz, rules.Account) {
 	t.Helper()
 	a := account(t)
-	o, authzs, problem := rules.NewOrder(policy(t), a, acme.NewOrder{Identifiers: dns(names...)}, start)
+	placed, problem := place(policy(t), rules.Held{Account: a}, acme.NewOrder{Identifiers: dns(names...)}, start)
 	if problem != nil {
 		t.Fatal(problem)
 	}
-	return o, authzs, a
+	return placed.Order, placed.Authzs, a
+}
+
+// place decides on a newOrder request.
+func place(p rules.Policy, held rules.Held, req acme.NewOrder, now time.Time) (rules.Placed, *acme.Problem) {
+	wanted, problem := rules.ReadNewOrder(p, req)
+	if problem != nil {
+		return rules.Placed{}, problem
+	}
+	return rules.NewOrder(wanted, held, now)
 }
 
 func TestNewOrder(t *testing.T) {
@@ -144,7 +153,8 @@ func TestNewOrder(t *testing.T) {
 	a := account(t)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			o, authzs, problem := rules.NewOrder(policy(t), a, c.req, start)
+			placed, problem := place(policy(t), rules.Held{Account: a}, c.req, start)
+			o, authzs := placed.Order, placed.Authzs
 			if c.want == "" {
 				if problem != nil || len(authzs) != len(o.Identifiers) || len(o.Authzs) != len(authzs) {
 					t.Fatalf("refused with %v, or %d identifiers with %d authorizations", problem, len(o.Identifiers), len(authzs))

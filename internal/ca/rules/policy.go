@@ -3,7 +3,6 @@ package rules
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/net/idna"
 
@@ -18,30 +17,6 @@ type Policy struct {
 	Proving        Proving       // how control of a name can be proven
 }
 
-// Profile is a kind of certificate that a client can ask for (draft-ietf-acme-profiles).
-type Profile struct {
-	Name            string
-	Description     string
-	MaxNames        int
-	OrderLifetime   time.Duration
-	PendingLifetime time.Duration // of a pending authorization
-	AuthzLifetime   time.Duration // of a valid one
-	// Challenges narrows what the policy offers; nil means all of it.
-	Challenges []acme.ChallengeType
-}
-
-// Classic is the default profile, with the lifetimes of Let's Encrypt's profile of that name.
-func Classic() Profile {
-	return Profile{
-		Name:            "classic",
-		Description:     "90 days, for servers (TLS server authentication)",
-		MaxNames:        100,
-		OrderLifetime:   7 * 24 * time.Hour,
-		PendingLifetime: 7 * 24 * time.Hour,
-		AuthzLifetime:   30 * 24 * time.Hour,
-	}
-}
-
 // profile finds the profile that a client names, or the default for "".
 func (p Policy) profile(name string) (Profile, *acme.Problem) {
 	for _, profile := range p.Profiles {
@@ -53,8 +28,9 @@ func (p Policy) profile(name string) (Profile, *acme.Problem) {
 }
 
 // acceptAll normalizes the identifiers of an order, drops duplicates and refuses those
-// that the policy does not allow, each with a subproblem of its own.
-func (p Policy) acceptAll(asked []acme.Identifier, profile Profile) ([]acme.Identifier, *acme.Problem) {
+// that the policy or the profile does not allow, each with a subproblem of its own.
+func (p Policy) acceptAll(req acme.NewOrder, profile Profile) ([]acme.Identifier, *acme.Problem) {
+	asked := req.Identifiers
 	if len(asked) == 0 {
 		return nil, acme.Problemf(acme.TypeMalformed, `"identifiers" is empty: name at least one`)
 	}
@@ -69,7 +45,7 @@ func (p Policy) acceptAll(asked []acme.Identifier, profile Profile) ([]acme.Iden
 			problem = p.refusal(normal)
 		}
 		if problem == nil {
-			problem = p.unprovable(normal, profile)
+			problem = p.misfit(normal, profile, req.Profile != "")
 		}
 		switch {
 		case problem != nil:

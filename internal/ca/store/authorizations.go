@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -102,4 +103,39 @@ func (tx *Tx) Holds(account string, id acme.Identifier) (bool, error) {
 		return false, fmt.Errorf("authorizations of account %s for %s: %w", account, id.Value, err)
 	}
 	return err == nil, nil
+}
+
+// maxNames is how many names an order has at most, whatever its profile.
+const maxNames = 100
+
+// maxHeld bounds how many authorizations ValidAuthzs lists: a few for each name.
+const maxHeld = 4 * maxNames
+
+// ValidAuthzs lists authorizations of an account for the names of ids that are valid at tx.Now,
+// with and without a wildcard label. Of very many it leaves some out.
+func (tx *Tx) ValidAuthzs(account string, ids []acme.Identifier) ([]rules.Authz, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	args := []any{account, millis(tx.Now), int64(maxHeld)}
+	query := `SELECT ` + authzColumns + ` FROM authzs
+		WHERE account = $1 AND status = 'valid' AND expires > $2 AND value IN (`
+	// The list is filled up to a power of two with its last name, so that there are few different statements.
+	slots := 1
+	for slots < len(ids) {
+		slots *= 2
+	}
+	for i := range slots {
+		base, _ := ids[min(i, len(ids)-1)].Base()
+		args = append(args, base.Value)
+		if i > 0 {
+			query += ", "
+		}
+		query += "$" + strconv.Itoa(i+4)
+	}
+	authzs, err := tx.authzs(query+`) LIMIT $3`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("valid authorizations of account %s: %w", account, err)
+	}
+	return authzs, nil
 }

@@ -80,11 +80,15 @@ func newOrder(t testing.TB, a rules.Account, now time.Time, names ...string) (ru
 	for _, name := range names {
 		req.Identifiers = append(req.Identifiers, acme.IdentifierFor(name))
 	}
-	o, authzs, problem := rules.NewOrder(policy(t), a, req, now)
+	wanted, problem := rules.ReadNewOrder(policy(t), req)
 	if problem != nil {
 		t.Fatal(problem)
 	}
-	return o, authzs
+	placed, problem := rules.NewOrder(wanted, rules.Held{Account: a}, now)
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	return placed.Order, placed.Authzs
 }
 
 func newCSR(t testing.TB, names ...string) rules.CSR {

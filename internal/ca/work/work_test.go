@@ -112,10 +112,15 @@ func (b *bench) worker(prove proveFunc, certify signFunc) *work.Worker {
 func (b *bench) attempted(w *work.Worker) (order rules.Order, authz rules.Authz) {
 	b.t.Helper()
 	b.update(func(tx *store.Tx) error {
-		o, authzs, problem := rules.NewOrder(policy(b.t), b.account, acme.NewOrder{Identifiers: []acme.Identifier{{Type: acme.DNS, Value: "a.test"}}}, tx.Now)
+		wanted, problem := rules.ReadNewOrder(policy(b.t), acme.NewOrder{Identifiers: []acme.Identifier{{Type: acme.DNS, Value: "a.test"}}})
 		if problem != nil {
 			return problem
 		}
+		placed, problem := rules.NewOrder(wanted, rules.Held{Account: b.account}, tx.Now)
+		if problem != nil {
+			return problem
+		}
+		o, authzs := placed.Order, placed.New
 		if err := tx.InsertOrder(o, authzs); err != nil {
 			return err
 		}

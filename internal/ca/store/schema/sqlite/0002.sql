@@ -18,3 +18,19 @@ CREATE TABLE events (
 	subject TEXT   NOT NULL,
 	detail  TEXT   NOT NULL
 ) WITHOUT ROWID;
+
+-- Renewal (RFC 9773). Which order a certificate was last to be replaced by; it counts until that order is invalid.
+ALTER TABLE orders ADD COLUMN replaces TEXT NOT NULL DEFAULT ''; -- RFC 9773 §4.1
+
+CREATE TABLE replacements (
+	serial   TEXT NOT NULL PRIMARY KEY,
+	order_id TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- When an operator wants certificates renewed.
+CREATE TABLE renewal_windows (
+	serial      TEXT   NOT NULL PRIMARY KEY,
+	begins      BIGINT NOT NULL,
+	ends        BIGINT NOT NULL,
+	explanation TEXT   NOT NULL
+) WITHOUT ROWID;
