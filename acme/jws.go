@@ -30,38 +30,48 @@ type JWS struct {
 
 // ParseJWS reads the body of a request and enforces the form that RFC 8555 §6.2 asks for.
 func ParseJWS(body []byte) (*JWS, *Problem) {
+	parts, problem := splitJWS(body)
+	if problem != nil {
+		return nil, problem
+	}
+	header, problem := parseHeader(parts.protected)
+	if problem != nil {
+		return nil, problem
+	}
+	return &JWS{Header: header, Payload: parts.payload, signed: parts.signed, signature: parts.signature}, nil
+}
+
+// flattened is a flattened JSON JWS, decoded; what it means is not checked.
+type flattened struct {
+	protected, payload, signature []byte
+	signed                        []byte // what the signature is over
+}
+
+// splitJWS reads a flattened JSON JWS (RFC 7515 §7.2.2) and refuses the other forms, and
+// headers that nothing protects (RFC 8555 §6.2).
+func splitJWS(body []byte) (parts flattened, problem *Problem) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil || members == nil {
-		return nil, Problemf(TypeMalformed, "the body is not a JSON object with unique members: send a JWS in flattened JSON serialization (RFC 8555 §6.2)")
+		return parts, Problemf(TypeMalformed, "the body is not a JSON object with unique members: send a JWS in flattened JSON serialization (RFC 8555 §6.2)")
 	}
 	if _, ok := members["signatures"]; ok {
-		return nil, Problemf(TypeMalformed, `the JWS has "signatures": send one signature, in flattened JSON serialization (RFC 8555 §6.2)`)
+		return parts, Problemf(TypeMalformed, `the JWS has "signatures": send one signature, in flattened JSON serialization (RFC 8555 §6.2)`)
 	}
 	if _, ok := members["header"]; ok {
-		return nil, Problemf(TypeMalformed, `the JWS has an unprotected "header", which RFC 8555 §6.2 forbids`)
+		return parts, Problemf(TypeMalformed, `the JWS has an unprotected "header", which RFC 8555 §6.2 forbids`)
 	}
-	protected, protectedText, problem := decodeMember(members, "protected")
-	if problem != nil {
-		return nil, problem
+	var protectedText, payloadText string
+	if parts.protected, protectedText, problem = decodeMember(members, "protected"); problem != nil {
+		return parts, problem
 	}
-	payload, payloadText, problem := decodeMember(members, "payload")
-	if problem != nil {
-		return nil, problem
+	if parts.payload, payloadText, problem = decodeMember(members, "payload"); problem != nil {
+		return parts, problem
 	}
-	signature, _, problem := decodeMember(members, "signature")
-	if problem != nil {
-		return nil, problem
+	if parts.signature, _, problem = decodeMember(members, "signature"); problem != nil {
+		return parts, problem
 	}
-	header, problem := parseHeader(protected)
-	if problem != nil {
-		return nil, problem
-	}
-	return &JWS{
-		Header:    header,
-		Payload:   payload,
-		signed:    []byte(protectedText + "." + payloadText),
-		signature: signature,
-	}, nil
+	parts.signed = []byte(protectedText + "." + payloadText)
+	return parts, nil
 }
 
 // decodeMember returns the bytes behind a base64url member of a JWS, and its text.
