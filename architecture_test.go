@@ -37,7 +37,7 @@ var table = map[string]row{
 	"acme": {others: []string{"github.com/go-jose/go-jose/v4"},
 		why: "the words both sides share: the standard library and one JOSE library"},
 
-	"internal/ca/rules": {ours: []string{"acme"}, others: []string{"golang.org/x/net/idna"}, not: impure,
+	"internal/ca/rules": {ours: []string{"acme"}, others: []string{"golang.org/x/net/idna", "golang.org/x/net/publicsuffix"}, not: impure,
 		why: "decisions are functions of values and now"},
 	"internal/ca/store": {ours: []string{"acme", "internal/ca/rules"},
 		why: "remembers what the rules made, and decides nothing"},

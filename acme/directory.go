@@ -18,5 +18,6 @@ type Meta struct {
 	Website                 string            `json:"website,omitempty"`        // a URL
 	CAAIdentities           []string          `json:"caaIdentities,omitempty"`
 	ExternalAccountRequired bool              `json:"externalAccountRequired,omitempty"`
-	Profiles                map[string]string `json:"profiles,omitempty"` // name → description or URL (draft-ietf-acme-profiles §3)
+	SubdomainAuthAllowed    bool              `json:"subdomainAuthAllowed,omitempty"` // RFC 9444 §4.4
+	Profiles                map[string]string `json:"profiles,omitempty"`             // name → description or URL (draft-ietf-acme-profiles §3)
 }

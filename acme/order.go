@@ -30,6 +30,10 @@ type NewOrder struct {
 	NotAfter    string       `json:"notAfter,omitempty"`  // RFC 3339
 	Profile     string       `json:"profile,omitempty"`   // draft-ietf-acme-profiles §4
 	Replaces    string       `json:"replaces,omitempty"`  // RFC 9773 §5
+
+	// Ancestors has, for the value of an identifier, the "ancestorDomain" that the client can
+	// prove control of in its place (RFC 9444 §4.3). In JSON it is a member of the identifier.
+	Ancestors map[string]string `json:"-"`
 }
 
 // Finalize is the payload of a finalize request (RFC 8555 §7.4).

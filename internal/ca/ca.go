@@ -19,7 +19,6 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/crl"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
 	"github.com/cairn-ca/cairn/internal/ca/front"
-	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 	"github.com/cairn-ca/cairn/internal/ca/trust"
@@ -41,6 +40,8 @@ type Config struct {
 	TLSALPN01Port int            // 0 means 443
 	AllowTargets  []netip.Prefix // addresses to validate at although they are refused by default
 	Terms         string         // URL of the terms of service; "" means none
+	EAB           EAB            // external account binding
+	NoSubdomains  bool           // an authorization is never for what lies below its domain (RFC 9444)
 	EvidenceKept  time.Duration  // how long the evidence of validations is kept; 0 means 30 days
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
@@ -225,8 +226,8 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 func (c *CA) openFront(context.Context) error {
 	handler, err := front.New(front.Config{
 		DB: c.db, Worker: c.worker, Log: c.log,
-		Policy: rules.Policy{Names: c.hierarchy.names(), TermsOfService: c.config.Terms, Profiles: []rules.Profile{rules.Classic()}},
-		URL:    c.url, OwnHost: c.own.owns, Chain: c.hierarchy.chain, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
+		Policy: c.policy(), ExternalKeys: c.config.EAB.Keys,
+		URL: c.url, OwnHost: c.own.owns, Chain: c.hierarchy.chain, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
 	})
 	if err != nil {
 		return err

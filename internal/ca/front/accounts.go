@@ -13,7 +13,6 @@ import (
 )
 
 // newAccount registers a key, or finds the account that it has (RFC 8555 §7.3, §7.3.1).
-// An external account binding is ignored, and so not shown either (§7.3.4).
 func (f *Front) newAccount(ctx context.Context, r keyRequest) (reply, error) {
 	req, problem := decode[acme.NewAccount](r.payload)
 	if problem != nil {
@@ -36,20 +35,30 @@ func (f *Front) newAccount(ctx context.Context, r keyRequest) (reply, error) {
 		if req.OnlyReturnExisting {
 			return acme.Problemf(acme.TypeAccountDoesNotExist, "no account has this key")
 		}
-		if err := refuseBlocked(tx, r.key.Public(), acme.TypeBadPublicKey); err != nil {
-			return err
-		}
-		made, problem := rules.NewAccount(f.Policy, r.key, req, tx.Now)
-		if problem != nil {
-			return problem
-		}
-		account, status = made, http.StatusCreated
-		return tx.InsertAccount(made)
+		status = http.StatusCreated
+		account, err = f.register(tx, r, req)
+		return err
 	})
 	if err != nil {
 		return reply{}, fmt.Errorf("registering an account: %w", err)
 	}
 	return reply{status: status, location: r.base.account(account.ID), body: r.base.wireAccount(account)}, nil
+}
+
+// register makes a new account.
+func (f *Front) register(tx *store.Tx, r keyRequest, req acme.NewAccount) (rules.Account, error) {
+	if err := refuseBlocked(tx, r.key.Public(), acme.TypeBadPublicKey); err != nil {
+		return rules.Account{}, err
+	}
+	account, problem := rules.NewAccount(f.Policy, r.key, req, tx.Now)
+	if problem != nil {
+		return account, problem
+	}
+	account, err := f.bind(tx, r, req, account)
+	if err != nil {
+		return account, err
+	}
+	return account, tx.InsertAccount(account)
 }
 
 // account reads, updates or deactivates the account that asks (RFC 8555 §7.3.2, §7.3.6).

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
 // greaseText explains the member of the directory that has a random name.
@@ -21,6 +22,9 @@ func (f *Front) directory(_ *http.Request, b base) reply {
 	meta := acme.Meta{
 		TermsOfService: f.Policy.TermsOfService,
 		Profiles:       make(map[string]string, len(f.Policy.Profiles)),
+
+		SubdomainAuthAllowed:    !f.Policy.NoSubdomains,
+		ExternalAccountRequired: f.Policy.External == rules.Required,
 	}
 	for _, profile := range f.Policy.Profiles {
 		meta.Profiles[profile.Name] = profile.Description
@@ -31,6 +35,7 @@ func (f *Front) directory(_ *http.Request, b base) reply {
 	return reply{status: http.StatusOK, body: map[string]any{
 		"newNonce":    string(b) + "/new-nonce",
 		"newAccount":  string(b) + "/new-account",
+		"newAuthz":    string(b) + "/new-authz",
 		"newOrder":    string(b) + "/new-order",
 		"revokeCert":  string(b) + "/revoke-cert",
 		"keyChange":   string(b) + "/key-change",

@@ -47,6 +47,9 @@ type Config struct {
 	Chain func(issuer string) [][]byte
 	// Issuer finds the ID of the issuer whose certificate has a subject key identifier.
 	Issuer func(keyID []byte) (id string, ok bool)
+	// ExternalKeys are MAC keys for external account bindings, by their IDs, beside those in the
+	// store: they bind any number of accounts, for all names (RFC 8555 §7.3.4).
+	ExternalKeys map[string][]byte
 	// Page answers GET of "/", "/root.pem" and "/root.der"; nil for none.
 	Page http.Handler
 	// How long a response waits for the outcome of what it started; 0 means 200 ms and 5 s.
@@ -114,6 +117,7 @@ func (f *Front) routes() []resource {
 		{path: "account/*", byAccount: f.account},
 		{path: "account/*/orders", byAccount: f.orders, query: true},
 		{path: "key-change", byAccount: f.keyChange},
+		{path: "new-authz", byAccount: f.newAuthorization},
 		{path: "new-order", byAccount: f.newOrder},
 		{path: "order/*", byAccount: f.order},
 		{path: "order/*/finalize", byAccount: f.finalize},

@@ -47,6 +47,9 @@ func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
 // hold loads what it takes to decide on a newOrder request.
 func (f *Front) hold(tx *store.Tx, account rules.Account, wanted rules.OrderRequest) (held rules.Held, err error) {
 	held.Account = account
+	if held.Standing, err = tx.Standing(account.ID, maxStanding); err != nil {
+		return held, err
+	}
 	if wanted.Profile.Reuse > 0 {
 		if held.Authzs, err = tx.ValidAuthzs(account.ID, wanted.Identifiers); err != nil {
 			return held, err

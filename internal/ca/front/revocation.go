@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4/json"
 
@@ -63,12 +64,16 @@ func holdsAll(tx *store.Tx, account rules.Account, certificate *x509.Certificate
 	for _, ip := range certificate.IPAddresses {
 		names = append(names, acme.IdentifierFor(ip.String()))
 	}
+	standing, err := tx.Standing(account.ID, maxStanding)
+	if err != nil {
+		return err
+	}
 	for _, id := range names {
 		held, err := tx.Holds(account.ID, id)
 		if err != nil {
 			return err
 		}
-		if !held {
+		if !held && !slices.ContainsFunc(standing, func(a rules.Authz) bool { return a.CoversSubdomain(id) }) {
 			return acme.Problemf(acme.TypeUnauthorized, "the certificate is another account's, and this one has no valid authorization for %s: "+
 				"prove control of all its names with a new order, or sign with the certificate's own key", id.Value)
 		}

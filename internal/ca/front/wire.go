@@ -75,6 +75,7 @@ func (b base) wireAccount(a rules.Account) acme.Account {
 		Status:               a.Status,
 		Contact:              a.Contact,
 		TermsOfServiceAgreed: a.TermsAgreed != "",
+		ExternalAccount:      a.Binding,
 		Orders:               b.orders(a.ID),
 	}
 }
@@ -108,6 +109,7 @@ func (b base) wireAuthorization(a rules.Authz, now time.Time) acme.Authorization
 		Status:     a.StatusAt(now),
 		Expires:    stamp(a.Expires),
 		Wildcard:   a.Wildcard,
+		Subdomains: a.Subdomains,
 		Challenges: []acme.Challenge{},
 	}
 	if attempted := a.Attempted(); attempted != nil && attempted.Status != acme.StatusProcessing {

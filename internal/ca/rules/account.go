@@ -18,6 +18,11 @@ type Account struct {
 	// TermsAgreed is the URL of the terms of service that the client agreed to, or "".
 	TermsAgreed string
 	Created     time.Time
+
+	// Of an account that was registered with an external account binding (RFC 8555 §7.3.4).
+	Binding     []byte        // as the client sent it
+	ExternalKey string        // the ID of the key
+	Scope       acme.Subtrees // what the account gets certificates for; none means all that the CA issues for
 }
 
 // Limits on what one account may ask the server to keep.

@@ -17,6 +17,9 @@ type Authz struct {
 	ValidFor   time.Duration // how long the authorization lasts once control is proven
 	Challenges []Challenge
 	Lease      Lease
+
+	Subdomains    bool // it is for all domains below Identifier, too (RFC 9444 §4.1)
+	Preauthorized bool // it was asked for before there was an order (RFC 8555 §7.4.1)
 }
 
 // Challenge is one way to prove control of an Authz's identifier (RFC 8555 §8).

@@ -13,6 +13,7 @@ type OrderRequest struct {
 	Identifiers []acme.Identifier // in normal form, each once
 	Profile     Profile
 	Replaces    *acme.CertID // the certificate that is to be replaced (RFC 9773 §5), or nil
+	Ancestors   Ancestors    // domains that can be authorized in the place of identifiers below them (RFC 9444 §4.3)
 
 	policy Policy
 }
@@ -30,6 +31,9 @@ func ReadNewOrder(p Policy, req acme.NewOrder) (OrderRequest, *acme.Problem) {
 	if r.Identifiers, problem = p.acceptAll(req, r.Profile); problem != nil {
 		return OrderRequest{}, problem
 	}
+	if r.Ancestors, problem = p.acceptAncestors(req.Ancestors, r.Profile); problem != nil {
+		return OrderRequest{}, problem
+	}
 	if req.Replaces != "" {
 		id, problem := acme.ParseCertID(req.Replaces)
 		if problem != nil {
@@ -45,6 +49,7 @@ func ReadNewOrder(p Policy, req acme.NewOrder) (OrderRequest, *acme.Problem) {
 type Held struct {
 	Account  Account
 	Authzs   []Authz      // the account's valid authorizations for names of the request; none unless the profile reuses them
+	Standing []Authz      // the account's valid authorizations that were asked for in order to serve several orders
 	Open     []OpenOrder  // the account's orders that may be the same, newest first; none unless the profile reuses them
 	Replaced *Predecessor // the certificate that the request replaces; nil if there is no such certificate
 }
@@ -58,7 +63,7 @@ type OpenOrder struct {
 // Placed is what has become of a newOrder request.
 type Placed struct {
 	Order  Order
-	Authzs []Authz // of the order, one for each identifier, in the same order
+	Authzs []Authz // of the order, in the order of the identifiers; several can share one
 	New    []Authz // those of them that are to be stored with it
 	Again  bool    // the order was there before: there is nothing to store
 }
@@ -67,6 +72,9 @@ type Placed struct {
 // that the profile reuses, and makes pending ones for the other names. Pending ones
 // are never shared between orders: what one client does to them would fail the other.
 func NewOrder(r OrderRequest, held Held, now time.Time) (Placed, *acme.Problem) {
+	if problem := held.Account.confine(r.Identifiers); problem != nil {
+		return Placed{}, problem
+	}
 	if again, ok := held.again(r, now); ok {
 		return again, nil
 	}
@@ -80,20 +88,43 @@ func NewOrder(r OrderRequest, held Held, now time.Time) (Placed, *acme.Problem) 
 		}
 		order.Replaces = r.Replaces.String()
 	}
-	placed := Placed{Authzs: make([]Authz, len(r.Identifiers))}
-	for i, id := range r.Identifiers {
+	var placed Placed
+	for _, id := range r.Identifiers {
 		authz, found := held.reusable(id, r.Profile, now)
 		if !found {
-			authz = r.policy.newAuthz(held.Account.ID, id, r.Profile, now)
-			placed.New = append(placed.New, authz)
-		} else if authz.Expires.Before(order.Expires) {
+			authz, found = held.standing(id, r.Profile, now)
+		}
+		if !found {
+			authz, found = placed.begin(r, held.Account, id, now)
+		}
+		if found && authz.Expires.Before(order.Expires) {
 			order.Expires = authz.Expires // the order cannot be finalized later than that
 		}
-		placed.Authzs[i] = authz
-		order.Authzs = append(order.Authzs, authz.ID)
+		if !slices.Contains(order.Authzs, authz.ID) {
+			placed.Authzs, order.Authzs = append(placed.Authzs, authz), append(order.Authzs, authz.ID)
+		}
 	}
 	placed.Order = order
 	return placed, nil
+}
+
+// begin makes a pending authorization for id, or for the domain above it that the client wants to
+// prove control of. That one may be there already: then it is found.
+func (p *Placed) begin(r OrderRequest, account Account, id acme.Identifier, now time.Time) (authz Authz, found bool) {
+	ancestor, ok := r.Ancestors[id]
+	if !ok || account.outOfScope(ancestor) != nil {
+		authz = r.policy.newAuthz(account.ID, id, r.Profile, now)
+		p.New = append(p.New, authz)
+		return authz, false
+	}
+	for _, a := range p.New {
+		if a.Subdomains && a.Identifier == ancestor {
+			return a, true
+		}
+	}
+	authz = r.policy.newSubdomainAuthz(account.ID, ancestor, r.Profile, now)
+	p.New = append(p.New, authz)
+	return authz, false
 }
 
 // again finds the open order that a request would only repeat.
@@ -104,7 +135,7 @@ func (h Held) again(r OrderRequest, now time.Time) (Placed, bool) {
 	}
 	for _, open := range h.Open {
 		o := open.Order
-		if !r.Profile.ReuseOrders || o.Account != h.Account.ID || o.Profile != r.Profile.Name || o.Replaces != replaces ||
+		if !r.Profile.ReuseOrders || len(r.Ancestors) > 0 || o.Account != h.Account.ID || o.Profile != r.Profile.Name || o.Replaces != replaces ||
 			!slices.Equal(sorted(o.Identifiers), sorted(r.Identifiers)) {
 			continue
 		}

@@ -15,7 +15,7 @@ type Order struct {
 	ID          string
 	Account     string
 	Identifiers []acme.Identifier // as asked for, in normal form, without duplicates
-	Authzs      []string          // IDs, one for each identifier, in the same order
+	Authzs      []string          // IDs, in the order of the identifiers; several identifiers can share one (RFC 9444)
 	Profile     string
 	Replaces    string // the acme.CertID of the certificate that this one is to replace, or "" (RFC 9773 §5)
 	Created     time.Time

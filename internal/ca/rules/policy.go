@@ -11,10 +11,12 @@ import (
 
 // Policy is what the operator decided: for which names, on which terms, in which shapes.
 type Policy struct {
-	Names          acme.Subtrees // for which certificates are issued
-	TermsOfService string        // a URL, or "" for none
-	Profiles       []Profile     // the first one is the default
-	Proving        Proving       // how control of a name can be proven
+	Names          acme.Subtrees    // for which certificates are issued
+	TermsOfService string           // a URL, or "" for none
+	Profiles       []Profile        // the first one is the default
+	External       ExternalAccounts // whether new accounts need an external one
+	NoSubdomains   bool             // no authorization is for what lies below its domain (RFC 9444)
+	Proving        Proving          // how control of a name can be proven
 }
 
 // profile finds the profile that a client names, or the default for "".
@@ -40,13 +42,7 @@ func (p Policy) acceptAll(req acme.NewOrder, profile Profile) ([]acme.Identifier
 	var accepted []acme.Identifier
 	var refused []*acme.Problem
 	for _, id := range asked {
-		normal, problem := id.Normalize()
-		if problem == nil {
-			problem = p.refusal(normal)
-		}
-		if problem == nil {
-			problem = p.misfit(normal, profile, req.Profile != "")
-		}
+		normal, problem := p.accept(id, profile, req.Profile != "")
 		switch {
 		case problem != nil:
 			refused = append(refused, problem.About(id))
@@ -58,6 +54,19 @@ func (p Policy) acceptAll(req acme.NewOrder, profile Profile) ([]acme.Identifier
 		return nil, together(refused, "some identifiers cannot be in a certificate: leave them out")
 	}
 	return accepted, nil
+}
+
+// accept normalizes one identifier and refuses it if the policy, or the profile, does not allow it. named
+// says that the client chose the profile.
+func (p Policy) accept(id acme.Identifier, profile Profile, named bool) (acme.Identifier, *acme.Problem) {
+	normal, problem := id.Normalize()
+	if problem == nil {
+		problem = p.refusal(normal)
+	}
+	if problem == nil {
+		problem = p.misfit(normal, profile, named)
+	}
+	return normal, problem
 }
 
 // refusal says why the policy does not allow id, which is in normal form; nil if it does.

@@ -7,7 +7,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
-const accountColumns = `id, key, status, contact, terms, created`
+const accountColumns = `id, key, status, contact, terms, created, binding, external_key, scope`
 
 func readAccount(a *rules.Account) func(*row) error {
 	return func(r *row) error {
@@ -16,6 +16,8 @@ func readAccount(a *rules.Account) func(*row) error {
 		a.Status = acme.Status(r.text())
 		r.json(&a.Contact)
 		a.TermsAgreed, a.Created = r.text(), r.moment()
+		a.Binding, a.ExternalKey = r.blob(), r.text()
+		a.Scope = readSubtrees(r)
 		return nil
 	}
 }
@@ -26,8 +28,9 @@ func (tx *Tx) InsertAccount(a rules.Account) error {
 		a.Key.Thumbprint(), a.ID); err != nil {
 		return fmt.Errorf("key of account %s: %w", a.ID, err)
 	}
-	if err := tx.insert(`INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		a.ID, compact(a.Key), string(a.Status), compactList(a.Contact), a.TermsAgreed, millis(a.Created)); err != nil {
+	if err := tx.insert(`INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+		a.ID, compact(a.Key), string(a.Status), compactList(a.Contact), a.TermsAgreed, millis(a.Created),
+		a.Binding, a.ExternalKey, compactList(a.Scope.Strings())); err != nil {
 		return fmt.Errorf("account %s: %w", a.ID, err)
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
-const authzColumns = `id, account, type, value, wildcard, status, expires, valid_for, challenges, due, lease_until, lease_by`
+const authzColumns = `id, account, type, value, wildcard, status, expires, valid_for, challenges, due, lease_until, lease_by, subdomains, preauthorized`
 
 func readAuthz(r *row) (a rules.Authz) {
 	a.ID, a.Account = r.text(), r.text()
@@ -19,15 +19,17 @@ func readAuthz(r *row) (a rules.Authz) {
 	a.ValidFor = time.Duration(r.number()) * time.Millisecond
 	r.json(&a.Challenges)
 	a.Lease = readLease(r)
+	a.Subdomains, a.Preauthorized = r.flag(), r.flag()
 	return a
 }
 
-func (tx *Tx) insertAuthz(a rules.Authz) error {
+// InsertAuthz stores a new authorization that belongs to no order.
+func (tx *Tx) InsertAuthz(a rules.Authz) error {
 	if err := tx.insert(`INSERT INTO authzs (`+authzColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
 		a.ID, a.Account, string(a.Identifier.Type), a.Identifier.Value, flag(a.Wildcard), string(a.Status),
 		millis(a.Expires), a.ValidFor.Milliseconds(), compactList(a.Challenges),
-		millis(a.Lease.Due), millis(a.Lease.Until), a.Lease.By); err != nil {
+		millis(a.Lease.Due), millis(a.Lease.Until), a.Lease.By, flag(a.Subdomains), flag(a.Preauthorized)); err != nil {
 		return fmt.Errorf("authorization %s: %w", a.ID, err)
 	}
 	return nil
@@ -90,6 +92,19 @@ func (tx *Tx) LeasedAuthzs() ([]rules.Authz, error) {
 func (tx *Tx) authzs(query string, args ...any) (authzs []rules.Authz, err error) {
 	err = tx.each(func(r *row) error { authzs = append(authzs, readAuthz(r)); return nil }, query, args...)
 	return authzs, err
+}
+
+// Standing lists at most limit authorizations of an account that are valid at tx.Now and were
+// asked for in order to serve several orders: beforehand (RFC 8555 §7.4.1), or for all
+// subdomains (RFC 9444). Those that last longest come first.
+func (tx *Tx) Standing(account string, limit int) ([]rules.Authz, error) {
+	authzs, err := tx.authzs(`SELECT `+authzColumns+` FROM authzs
+		WHERE account = $1 AND status = 'valid' AND subdomains + preauthorized > 0 AND expires > $2 ORDER BY expires DESC LIMIT $3`,
+		account, millis(tx.Now), int64(limit))
+	if err != nil {
+		return nil, fmt.Errorf("standing authorizations of account %s: %w", account, err)
+	}
+	return authzs, nil
 }
 
 // Holds reports whether an account has an authorization for id, with or without its

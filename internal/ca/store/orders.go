@@ -36,7 +36,7 @@ func problemText(p *acme.Problem) string {
 // InsertOrder stores a new order with the authorizations that are new with it.
 func (tx *Tx) InsertOrder(o rules.Order, authzs []rules.Authz) error {
 	for _, a := range authzs {
-		if err := tx.insertAuthz(a); err != nil {
+		if err := tx.InsertAuthz(a); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ func question(a rules.Authz, c rules.Challenge) validate.Request {
 	return validate.Request{
 		Type:             c.Type,
 		Identifier:       a.Identifier,
-		Wildcard:         a.Wildcard,
+		Wildcard:         a.Wildcard || a.Subdomains, // what is proven holds for names below
 		Token:            c.Token,
 		KeyAuthorization: c.KeyAuthorization,
 		AccountURL:       c.AccountURL,

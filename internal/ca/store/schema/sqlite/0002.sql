@@ -34,3 +34,26 @@ CREATE TABLE renewal_windows (
 	ends        BIGINT NOT NULL,
 	explanation TEXT   NOT NULL
 ) WITHOUT ROWID;
+
+-- Accounts that are bound to external ones, and the keys that bind them (RFC 8555 §7.3.4).
+ALTER TABLE accounts ADD COLUMN binding BLOB NOT NULL DEFAULT x'';      -- as the client sent it
+ALTER TABLE accounts ADD COLUMN external_key TEXT NOT NULL DEFAULT '';  -- with which key
+ALTER TABLE accounts ADD COLUMN scope TEXT NOT NULL DEFAULT '';         -- for which names the account gets certificates
+
+CREATE TABLE external_keys (
+	id      TEXT   NOT NULL PRIMARY KEY,
+	mac     BLOB   NOT NULL, -- a secret: it must be at hand to check a MAC
+	names   TEXT   NOT NULL,
+	uses    BIGINT NOT NULL, -- 0 for any number
+	used    BIGINT NOT NULL,
+	note    TEXT   NOT NULL,
+	created BIGINT NOT NULL,
+	expires BIGINT NOT NULL,
+	revoked BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- Authorizations that serve several orders (RFC 8555 §7.4.1, RFC 9444).
+ALTER TABLE authzs ADD COLUMN subdomains BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE authzs ADD COLUMN preauthorized BIGINT NOT NULL DEFAULT 0;
+
+CREATE INDEX authzs_standing ON authzs (account, expires) WHERE status = 'valid' AND subdomains + preauthorized > 0;
