@@ -20,4 +20,7 @@ type Meta struct {
 	ExternalAccountRequired bool              `json:"externalAccountRequired,omitempty"`
 	SubdomainAuthAllowed    bool              `json:"subdomainAuthAllowed,omitempty"` // RFC 9444 §4.4
 	Profiles                map[string]string `json:"profiles,omitempty"`             // name → description or URL (draft-ietf-acme-profiles §3)
+	// What dns-persist-01 records are made of from draft-ietf-acme-dns-persist-02 on (§3.2, §4.1).
+	IssuerDomainNames []string `json:"issuerDomainNames,omitempty"`
+	AccountHashPrefix string   `json:"accountHashPrefix,omitempty"`
 }

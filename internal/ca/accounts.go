@@ -16,5 +16,6 @@ func (c *CA) policy() rules.Policy {
 	return rules.Policy{
 		Names: c.hierarchy.names(), TermsOfService: c.config.Terms, Profiles: []rules.Profile{rules.Classic()},
 		External: c.config.EAB.Mode, NoSubdomains: c.config.NoSubdomains,
+		Proving: c.proving,
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/crl"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
 	"github.com/cairn-ca/cairn/internal/ca/front"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 	"github.com/cairn-ca/cairn/internal/ca/trust"
@@ -42,6 +43,7 @@ type Config struct {
 	Terms         string         // URL of the terms of service; "" means none
 	EAB           EAB            // external account binding
 	NoSubdomains  bool           // an authorization is never for what lies below its domain (RFC 9444)
+	Challenges    Challenges     // what is offered beside the usual challenges
 	EvidenceKept  time.Duration  // how long the evidence of validations is kept; 0 means 30 days
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
@@ -84,6 +86,7 @@ type CA struct {
 
 	https, http net.Listener
 	url         string              // https://HOST[:PORT], without a path
+	proving     rules.Proving       // which challenges are offered, and what they need
 	httpURL     string              // http://HOST:PORT
 	published   []datadir.Published // httpURL, and those of earlier runs that certificates still point to
 }
@@ -129,7 +132,8 @@ func (c *CA) listen(ctx context.Context) (err error) {
 	}
 	host := mustParse(c.url).Hostname()
 	c.httpURL = "http://" + net.JoinHostPort(host, port(c.http))
-	return nil
+	c.proving, err = c.config.Challenges.proving(c.url)
+	return err
 }
 
 // openDirectory takes hold of the data directory.
@@ -216,6 +220,7 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 	})
 	c.worker = work.New(work.Config{
 		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause,
+		Proving:   c.proving,
 		Signer:    through[work.Signer](c.config.Seams.Signer, signer),
 		Validator: through[work.Validator](c.config.Seams.Validator, prober),
 	})

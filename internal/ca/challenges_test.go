@@ -2,6 +2,7 @@ package ca_test
 
 import (
 	"context"
+	"crypto"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ type proving struct {
 	*testing.T
 	*catest.Authority
 	zone   *zone
+	key    crypto.Signer // of the account
 	client *acme.Client
 	ctx    context.Context
 }
@@ -30,7 +32,8 @@ func startProving(t *testing.T, change func(*ca.Config)) *proving {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	p := &proving{T: t, Authority: a, zone: z, client: a.Client(t), ctx: ctx}
+	p := &proving{T: t, Authority: a, zone: z, key: catest.NewKey(t), ctx: ctx}
+	p.client = catest.NewClientWithKey(t, a.Page().Directory, a.Page().Root, p.key)
 	if _, err := p.client.Register(ctx, acme.NewAccount{}); err != nil {
 		t.Fatal(err)
 	}

@@ -138,10 +138,16 @@ func NewKey(t testing.TB) crypto.Signer {
 // NewClient makes a client with a new key for the server at directory, whose certificate root vouches for.
 func NewClient(t testing.TB, directory string, root *x509.Certificate) *acme.Client {
 	t.Helper()
+	return NewClientWithKey(t, directory, root, NewKey(t))
+}
+
+// NewClientWithKey is NewClient for a key of the caller's.
+func NewClientWithKey(t testing.TB, directory string, root *x509.Certificate, key crypto.Signer) *acme.Client {
+	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AddCert(root)
 	client, err := acme.NewClient(acme.ClientConfig{
-		Directory: directory, Key: NewKey(t), UserAgent: "catest",
+		Directory: directory, Key: key, UserAgent: "catest",
 		HTTP: &http.Client{
 			Timeout:   20 * time.Second,
 			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, MaxIdleConnsPerHost: 4},

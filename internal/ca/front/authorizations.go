@@ -31,7 +31,7 @@ func (f *Front) authorization(ctx context.Context, r accountRequest) (reply, err
 		if c := authz.Attempted(); c != nil && c.Status == acme.StatusProcessing {
 			answer.retryAfter = challengePause
 		}
-		answer.body = r.base.wireAuthorization(authz, tx.Now)
+		answer.body = f.showAuthorization(r, authz, tx.Now)
 		return nil
 	})
 	if err != nil {
@@ -117,7 +117,7 @@ func (f *Front) challenge(ctx context.Context, r accountRequest) (reply, error) 
 		if challenge.Status == acme.StatusProcessing {
 			answer.retryAfter = challengePause
 		}
-		answer.body = r.base.wireChallenge(authz, *challenge)
+		answer.body = f.showChallenge(r, authz, *challenge)
 		return nil
 	})
 	if err != nil {

@@ -29,6 +29,7 @@ func (f *Front) directory(_ *http.Request, b base) reply {
 	for _, profile := range f.Policy.Profiles {
 		meta.Profiles[profile.Name] = profile.Description
 	}
+	f.describeProving(&meta)
 	if f.Page != nil {
 		meta.Website = string(b) + "/"
 	}

@@ -27,7 +27,7 @@ func (f *Front) newAuthorization(ctx context.Context, r accountRequest) (reply, 
 			return problem
 		}
 		answer.location = r.base.authorization(authz.ID)
-		answer.body = r.base.wireAuthorization(authz, tx.Now)
+		answer.body = f.showAuthorization(r, authz, tx.Now)
 		return tx.InsertAuthz(authz)
 	})
 	if err != nil {

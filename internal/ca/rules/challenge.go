@@ -36,7 +36,33 @@ const maxResponse = 24 << 10
 type Proving struct {
 	// Offer lists the types that are offered, in the order in which clients see them; nil means StandardChallenges.
 	Offer []acme.ChallengeType
+	// Issuers are the names by which dns-persist-01 records know this CA: 1 to
+	// acme.MaxIssuerDomains where that type is offered, in lower case, without a final dot.
+	Issuers []string
+	// Persist is the draft of dns-persist-01 that is spoken; "" means that of the Baseline Requirements' day, -01.
+	Persist acme.PersistDraft
+	// HashPrefix is what hashed account URIs begin with, from draft -02 on: a URL of this CA.
+	HashPrefix string
 }
+
+// Draft is the draft of dns-persist-01 that is spoken.
+func (p Proving) Draft() acme.PersistDraft {
+	if p.Persist == "" {
+		return acme.PersistDraft01
+	}
+	return p.Persist
+}
+
+// offer is Offer, or what stands for it.
+func (p Proving) offer() []acme.ChallengeType {
+	if p.Offer == nil {
+		return StandardChallenges()
+	}
+	return p.Offer
+}
+
+// Offers reports whether a type is offered at all.
+func (p Proving) Offers(kind acme.ChallengeType) bool { return slices.Contains(p.offer(), kind) }
 
 // StandardChallenges are the types that need nothing to be set up. The first one is for
 // clients that take what comes first; those that fewer clients know come last.
@@ -61,17 +87,17 @@ func (p Policy) newAuthz(account string, id acme.Identifier, profile Profile, no
 const maxPending = 30 * 24 * time.Hour
 
 func newChallenge(kind acme.ChallengeType) Challenge {
-	return Challenge{Type: kind, Token: newToken(), Status: acme.StatusPending}
+	c := Challenge{Type: kind, Status: acme.StatusPending}
+	if kind != acme.DNSPersist01 {
+		c.Token = newToken()
+	}
+	return c
 }
 
 // challengesFor lists the ways to prove control of id under a profile, as clients see them.
 func (p Policy) challengesFor(id acme.Identifier, profile Profile) []acme.ChallengeType {
-	offer := p.Proving.Offer
-	if offer == nil {
-		offer = StandardChallenges()
-	}
 	var fit []acme.ChallengeType
-	for _, kind := range offer {
+	for _, kind := range p.Proving.offer() {
 		if (profile.Challenges == nil || slices.Contains(profile.Challenges, kind)) && fits(kind, id) {
 			fit = append(fit, kind)
 		}
@@ -86,7 +112,7 @@ func fits(kind acme.ChallengeType, id acme.Identifier) bool {
 	switch kind {
 	case acme.HTTP01, acme.TLSALPN01:
 		return !wildcard
-	case acme.DNS01, acme.DNSAccount01:
+	case acme.DNS01, acme.DNSAccount01, acme.DNSPersist01:
 		return id.Type == acme.DNS
 	default:
 		return false
@@ -106,3 +132,22 @@ func (p Policy) unprovable(id acme.Identifier, profile Profile) *acme.Problem {
 func hasResponse(kind acme.ChallengeType) bool {
 	return kind == acme.OnionCSR01 || kind == acme.ProofOfPossession01
 }
+
+// Until bounds how long a valid authorization lasts: to the end that the proof itself names, if
+// it does, and to what the Baseline Requirements allow for its type of proof.
+func (a Authz) Until(end time.Time) Authz {
+	proven := a.Attempted()
+	if a.Status != acme.StatusValid || proven == nil || proven.Validated == nil {
+		return a
+	}
+	if longest := proven.Validated.Add(maxPersistReuse); proven.Type == acme.DNSPersist01 && a.Expires.After(longest) {
+		a.Expires = longest
+	}
+	if !end.IsZero() && a.Expires.After(end) {
+		a.Expires = end
+	}
+	return a
+}
+
+// maxPersistReuse is how long a proof by dns-persist-01 may be relied on (BR §3.2.2.4.22).
+const maxPersistReuse = 10 * 24 * time.Hour

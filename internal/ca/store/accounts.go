@@ -68,6 +68,9 @@ func (tx *Tx) UpdateAccount(before, after rules.Account) error {
 			before.Key.Thumbprint(), before.ID); err != nil {
 			return fmt.Errorf("old key of account %s: %w", before.ID, err)
 		}
+		if err := tx.rememberKey(before.ID, before.Key.Thumbprint()); err != nil {
+			return err
+		}
 	}
 	if err := tx.swap(`UPDATE accounts SET key = $1, status = $2, contact = $3, terms = $4 WHERE id = $5 AND key = $6 AND status = $7`,
 		compact(after.Key), string(after.Status), compactList(after.Contact), after.TermsAgreed,

@@ -29,6 +29,7 @@ type Request struct {
 	AccountURL       string             `json:"accountURL,omitempty"`       // as the client wrote it in its response
 	ChallengeURL     string             `json:"challengeURL,omitempty"`     // likewise; of types whose response has members
 	Response         []byte             `json:"response,omitempty"`         // what the client sent: a JSON object
+	Persist          *Persist           `json:"persist,omitempty"`          // of dns-persist-01
 }
 
 // Result is the outcome of one proof.
@@ -36,6 +37,8 @@ type Result struct {
 	// Problem is nil where control is proven. It goes to the client, so it never
 	// holds what a page on an inner network said.
 	Problem *acme.Problem `json:"problem,omitempty"`
+	// Until is when the proof ends by its own terms; zero if it has none. Who relies on it relies on it no longer.
+	Until time.Time `json:"until,omitzero"`
 	// Evidence is for the operator alone.
 	Evidence Evidence `json:"evidence"`
 }
@@ -95,7 +98,7 @@ func (p *Prober) Prove(ctx context.Context, req Request) (Result, error) {
 	var problem *acme.Problem
 	switch {
 	case err == nil:
-		return Result{Evidence: a.evidence}, nil
+		return Result{Until: a.until, Evidence: a.evidence}, nil
 	case ctx.Err() != nil:
 		// The caller gave up, so whatever failed says nothing about the client.
 		err = context.Cause(ctx)
@@ -117,6 +120,8 @@ type attempt struct {
 	// inner is set when some hop led to another host than the identifier, or to
 	// an address that not everybody can reach. It never goes back.
 	inner bool
+	// until is Result.Until.
+	until time.Time
 }
 
 // prove dispatches on the challenge type.
@@ -130,6 +135,8 @@ func (a *attempt) prove(ctx context.Context) error {
 		return a.tlsALPN01(ctx)
 	case acme.DNSAccount01:
 		return a.dnsAccount01(ctx)
+	case acme.DNSPersist01:
+		return a.dnsPersist01(ctx)
 	default:
 		return fmt.Errorf("challenge type %.32q is not validated here", a.request.Type)
 	}
@@ -152,6 +159,8 @@ func checkRequest(req Request) error {
 		return fmt.Errorf("%.32s is not for wildcards (RFC 8555 §7.1.3)", req.Type)
 	case req.Type == acme.DNSAccount01 && (req.AccountURL == "" || len(req.AccountURL) > maxURL):
 		return errors.New("the account's URL has an impossible length")
+	case req.Type == acme.DNSPersist01:
+		return req.Persist.check()
 	case !acme.ValidToken(req.Token):
 		return errors.New("the token is not base64url")
 	case len(req.KeyAuthorization) <= len(req.Token) || len(req.KeyAuthorization) > maxKeyAuthorization:

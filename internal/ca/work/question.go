@@ -1,13 +1,18 @@
 package work
 
 import (
+	"context"
+	"fmt"
+
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/store"
 	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
 
 // question is what the validator is asked about a challenge of a, which the client has responded to.
-func question(a rules.Authz, c rules.Challenge) validate.Request {
-	return validate.Request{
+func (w *Worker) question(ctx context.Context, a rules.Authz, c rules.Challenge) (validate.Request, error) {
+	request := validate.Request{
 		Type:             c.Type,
 		Identifier:       a.Identifier,
 		Wildcard:         a.Wildcard || a.Subdomains, // what is proven holds for names below
@@ -17,4 +22,49 @@ func question(a rules.Authz, c rules.Challenge) validate.Request {
 		ChallengeURL:     c.URL,
 		Response:         c.Response,
 	}
+	if c.Type != acme.DNSPersist01 {
+		return request, nil
+	}
+	persist, err := w.persist(ctx, a.Account, c.AccountURL)
+	request.Persist = persist
+	return request, err
+}
+
+// persist is what dns-persist-01 records for an account are compared with. A record is as old as it may
+// be, so each key that the account has ever had counts (draft-ietf-acme-dns-persist-02 §4.2).
+func (w *Worker) persist(ctx context.Context, account, url string) (*validate.Persist, error) {
+	p := &validate.Persist{Issuers: w.Proving.Issuers}
+	if w.Proving.Draft() != acme.PersistDraft02 {
+		p.Accounts = []validate.Account{{URL: url}}
+		return p, nil
+	}
+	p.HashPrefix = w.Proving.HashPrefix
+	err := w.DB.View(ctx, func(tx *store.Tx) error {
+		thumbprints, err := tx.Thumbprints(account)
+		for _, thumbprint := range thumbprints {
+			p.Accounts = append(p.Accounts, validate.Account{URL: url, Thumbprint: thumbprint})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("finding the keys of account %s: %w", account, err)
+	}
+	return p, nil
+}
+
+// confirm checks what a proof rests on that only the database knows, in the transaction that records it.
+func confirm(tx *store.Tx, a rules.Authz) (*acme.Problem, error) {
+	proven := a.Attempted()
+	if proven == nil || proven.Type != acme.DNSPersist01 {
+		return nil, nil
+	}
+	// draft-ietf-acme-dns-persist-02 §4.2: the record may stand for years, and the account is what it hangs on.
+	account, err := tx.Account(a.Account)
+	if err != nil {
+		return nil, fmt.Errorf("finding account %s: %w", a.Account, err)
+	}
+	if account.Status != acme.StatusValid {
+		return acme.Problemf(acme.TypeUnauthorized, "the account that the record names is %s", account.Status), nil
+	}
+	return nil, nil
 }

@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
@@ -17,7 +18,11 @@ func (w *Worker) validate(ctx context.Context, a rules.Authz) error {
 	if challenge == nil || challenge.Status != acme.StatusProcessing {
 		return w.settle(ctx, a, nil, attempt{}) // not to be due again
 	}
-	result, err := w.Validator.Prove(ctx, question(a, *challenge))
+	request, err := w.question(ctx, a, *challenge)
+	if err != nil {
+		return w.putOffAuthz(a, err)
+	}
+	result, err := w.Validator.Prove(ctx, request)
 	if err != nil {
 		if w.life.Err() != nil {
 			return err // handed back by Stop
@@ -30,7 +35,7 @@ func (w *Worker) validate(ctx context.Context, a rules.Authz) error {
 	}
 	w.Log.Info("validation finished", "authorization", a.ID, "account", a.Account, "identifier", a.Identifier.Value,
 		"method", challenge.Type, "valid", result.Problem == nil, "problem", problemText(result.Problem))
-	return w.settle(ctx, a, result.Problem, attempt{method: challenge.Type, evidence: evidence})
+	return w.settle(ctx, a, result.Problem, attempt{method: challenge.Type, evidence: evidence, until: result.Until})
 }
 
 // maxEvidence bounds what is kept of one validation. Whoever runs the DNS of a name could fill the disk otherwise.
@@ -39,7 +44,8 @@ const maxEvidence = 32 << 10
 // attempt is what a validation leaves for the operator.
 type attempt struct {
 	method   acme.ChallengeType
-	evidence []byte // JSON
+	evidence []byte    // JSON
+	until    time.Time // when the proof ends by its own terms; zero if it does not
 }
 
 // settle saves the outcome for a, unless its lease was lost.
@@ -47,7 +53,14 @@ func (w *Worker) settle(ctx context.Context, a rules.Authz, problem *acme.Proble
 	// The outcome is known: it is saved even if the deadline of the asking has come.
 	ctx = context.WithoutCancel(ctx)
 	return w.DB.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.UpdateAuthz(a, a.Settle(problem, tx.Now)); err != nil {
+		problem, err := problem, error(nil) // this may run twice
+		if problem == nil {
+			problem, err = confirm(tx, a)
+		}
+		if err != nil {
+			return err
+		}
+		if err := tx.UpdateAuthz(a, a.Settle(problem, tx.Now).Until(seen.until)); err != nil {
 			return fmt.Errorf("settling authorization %s: %w", a.ID, err)
 		}
 		if seen.method == "" {

@@ -43,6 +43,7 @@ type Config struct {
 	Validator Validator
 	Signer    Signer
 	Log       *slog.Logger
+	Proving   rules.Proving // what the challenges that the front offers are about
 
 	Validations int           // in parallel; 0 means 512
 	Issuances   int           // in parallel; 0 means 64

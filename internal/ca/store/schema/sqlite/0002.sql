@@ -57,3 +57,11 @@ ALTER TABLE authzs ADD COLUMN subdomains BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE authzs ADD COLUMN preauthorized BIGINT NOT NULL DEFAULT 0;
 
 CREATE INDEX authzs_standing ON authzs (account, expires) WHERE status = 'valid' AND subdomains + preauthorized > 0;
+
+-- Keys that accounts had before a key change: records in the DNS may still be made of them (dns-persist-01).
+CREATE TABLE past_keys (
+	account    TEXT   NOT NULL,
+	until      BIGINT NOT NULL,
+	thumbprint TEXT   NOT NULL, -- RFC 7638
+	PRIMARY KEY (account, until, thumbprint)
+) WITHOUT ROWID;

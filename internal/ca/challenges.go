@@ -1,0 +1,58 @@
+package ca
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+)
+
+// Challenges says which ways to prove control are offered beside rules.StandardChallenges. The zero value offers no others.
+type Challenges struct {
+	// Persist offers dns-persist-01, in one of its drafts.
+	Persist acme.PersistDraft
+	// Issuers are the names of this CA in records of dns-persist-01, at most ten; nil
+	// means the host of its URL.
+	Issuers []string
+}
+
+// proving is what c means for a CA at url, or why it cannot be had.
+func (c Challenges) proving(url string) (rules.Proving, error) {
+	p := rules.Proving{Persist: c.Persist, Issuers: c.Issuers, HashPrefix: url + "/account-hash/"}
+	offer := rules.StandardChallenges()
+	if c.Persist != "" {
+		if err := c.checkPersist(&p, mustParse(url).Hostname()); err != nil {
+			return p, fmt.Errorf("dns-persist-01: %w", err)
+		}
+		offer = append(offer, acme.DNSPersist01)
+	}
+	p.Offer = offer
+	return p, nil
+}
+
+// checkPersist completes and checks what dns-persist-01 needs.
+func (c Challenges) checkPersist(p *rules.Proving, host string) error {
+	switch c.Persist {
+	case acme.PersistDraft00, acme.PersistDraft01, acme.PersistDraft02:
+	default:
+		return fmt.Errorf("there is no draft %.16q: choose -00, -01 or -02", c.Persist)
+	}
+	if len(p.Issuers) == 0 {
+		if _, err := netip.ParseAddr(host); err == nil {
+			return errors.New("records need a name of this CA, and its URL has an address: name it")
+		}
+		p.Issuers = []string{strings.ToLower(host)}
+	}
+	if len(p.Issuers) > acme.MaxIssuerDomains {
+		return fmt.Errorf("%d names of this CA are too many: at most %d fit into a challenge", len(p.Issuers), acme.MaxIssuerDomains)
+	}
+	for _, name := range p.Issuers {
+		if normal, problem := (acme.Identifier{Type: acme.DNS, Value: name}).Normalize(); problem != nil || normal.Value != name || strings.HasPrefix(name, "*") {
+			return fmt.Errorf("the name %.256q of this CA is not a domain name in lower case without a final dot", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package front
+
+import (
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+)
+
+// showAuthorization is a as the account that asks sees it.
+func (f *Front) showAuthorization(r accountRequest, a rules.Authz, now time.Time) acme.Authorization {
+	wire := r.base.wireAuthorization(a, now)
+	for i := range wire.Challenges {
+		f.fill(r, &wire.Challenges[i])
+	}
+	return wire
+}
+
+// showChallenge is c, of a, as the account that asks sees it.
+func (f *Front) showChallenge(r accountRequest, a rules.Authz, c rules.Challenge) acme.Challenge {
+	wire := r.base.wireChallenge(a, c)
+	f.fill(r, &wire)
+	return wire
+}
+
+// fill adds to a challenge what is not its own but the authority's or the account's.
+func (f *Front) fill(r accountRequest, wire *acme.Challenge) {
+	if wire.Type != acme.DNSPersist01 {
+		return
+	}
+	proving := f.Policy.Proving
+	switch proving.Draft() {
+	case acme.PersistDraft02:
+		wire.IssuerDomainNames = proving.Issuers
+	case acme.PersistDraft01:
+		wire.AccountURI = r.kid
+		fallthrough
+	default:
+		wire.IssuerDomains = proving.Issuers
+	}
+}
+
+// describeProving adds to the directory what clients need to know of the challenges beforehand.
+func (f *Front) describeProving(meta *acme.Meta) {
+	proving := f.Policy.Proving
+	if proving.Offers(acme.DNSPersist01) && proving.Draft() == acme.PersistDraft02 {
+		meta.IssuerDomainNames, meta.AccountHashPrefix = proving.Issuers, proving.HashPrefix
+	}
+}

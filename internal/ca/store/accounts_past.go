@@ -1,0 +1,31 @@
+package store
+
+import "fmt"
+
+// maxThumbprints is how many keys of one account are looked at: more than anybody has
+// reason to have had, and few enough for what is computed with each.
+const maxThumbprints = 1000
+
+// rememberKey keeps the thumbprint of a key that an account had until now.
+func (tx *Tx) rememberKey(account, thumbprint string) error {
+	if _, err := tx.exec(`INSERT INTO past_keys (account, until, thumbprint) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+		account, millis(tx.Now), thumbprint); err != nil {
+		return fmt.Errorf("past key of account %s: %w", account, err)
+	}
+	return nil
+}
+
+// Thumbprints lists the RFC 7638 thumbprints of the keys that an account has and had, the
+// present one first, then the newest.
+func (tx *Tx) Thumbprints(account string) ([]string, error) {
+	a, err := tx.Account(account)
+	if err != nil {
+		return nil, err
+	}
+	list := []string{a.Key.Thumbprint()}
+	if err := tx.each(func(r *row) error { list = append(list, r.text()); return nil },
+		`SELECT thumbprint FROM past_keys WHERE account = $1 ORDER BY until DESC LIMIT $2`, account, int64(maxThumbprints-1)); err != nil {
+		return nil, fmt.Errorf("past keys of account %s: %w", account, err)
+	}
+	return list, nil
+}
