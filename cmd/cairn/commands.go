@@ -26,7 +26,7 @@ Start with:  cairn up`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(usageError{err}, "%s --help lists what can be said", cmd.CommandPath())
 	})
-	root.AddCommand(newUp(), newTrust(), newAudit())
+	root.AddCommand(newUp(), newTrust(), newAudit(), newEAB())
 	for _, cmd := range append(root.Commands(), root) {
 		cmd.Args = noArguments
 	}

@@ -30,6 +30,7 @@ type upFlags struct {
 	names, resolvers, targets      []string
 	newRoot, verbose               bool
 	http01Port, tlsALPN01Port      int
+	accounts                       accountFlags
 }
 
 func newUp() *cobra.Command {
@@ -64,6 +65,7 @@ can only vouch for private names and addresses, and for those that --names adds.
 	flags.IntVar(&f.tlsALPN01Port, "tls-alpn-01-port", 443, "`PORT` at which tls-alpn-01 challenges are checked")
 	flags.StringArrayVar(&f.targets, "allow-target", nil, "address range (`CIDR`) to check challenges at although it is refused by default; can be repeated")
 	flags.StringVar(&f.terms, "terms", "", "`URL` of terms of service that clients must agree to")
+	f.accounts.add(flags)
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every request")
 	return cmd
 }
@@ -162,7 +164,7 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 	if u, err := url.Parse(f.terms); f.terms != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "") {
 		return bad("terms", f.terms, "it is not the URL of a page")
 	}
-	return c, nil
+	return c, f.accounts.apply(&c)
 }
 
 // explain adds what to do about an error of starting, where its text does not say so.

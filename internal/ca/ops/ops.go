@@ -60,6 +60,9 @@ const callTimeout = time.Minute
 // offerAll is the list of actions.
 func offerAll(s *Server) {
 	offer(s, AuditLog)
+	offer(s, CreateExternalKey)
+	offer(s, ListExternalKeys)
+	offer(s, RevokeExternalKey)
 }
 
 func offer[Request, Response any](s *Server, a Action[Request, Response]) {
