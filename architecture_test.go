@@ -51,6 +51,9 @@ var table = map[string]row{
 	"internal/ca/rpc": {ours: []string{"acme"},
 		why: "carries values, whatever they mean"},
 
+	"internal/ca/profile": {ours: []string{"acme", "internal/ca/rules", "internal/ca/sign"}, not: impure,
+		why: "one definition of what is ordered and what is signed"},
+
 	"internal/ca/front": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/work", "internal/ca/rpc"},
 		why: "a shell: load, decide, save; asks work to take an order up"},
 	"internal/ca/work": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/validate", "internal/ca/sign", "internal/ca/ct"},

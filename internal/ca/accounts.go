@@ -14,7 +14,7 @@ type EAB struct {
 // policy is what the operator decided.
 func (c *CA) policy() rules.Policy {
 	return rules.Policy{
-		Names: c.hierarchy.names(), TermsOfService: c.config.Terms, Profiles: []rules.Profile{rules.Classic()},
+		Names: c.hierarchy.names(), TermsOfService: c.config.Terms, Profiles: c.config.Profiles.Rules(),
 		External: c.config.EAB.Mode, NoSubdomains: c.config.NoSubdomains,
 		Proving: c.proving,
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/crl"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
 	"github.com/cairn-ca/cairn/internal/ca/front"
+	"github.com/cairn-ca/cairn/internal/ca/profile"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
@@ -44,6 +45,7 @@ type Config struct {
 	EAB           EAB            // external account binding
 	NoSubdomains  bool           // an authorization is never for what lies below its domain (RFC 9444)
 	Challenges    Challenges     // what is offered beside the usual challenges
+	Profiles      profile.List   // the default first; none means profile.Standard
 	EvidenceKept  time.Duration  // how long the evidence of validations is kept; 0 means 30 days
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
@@ -101,6 +103,12 @@ func Open(ctx context.Context, c Config) (*CA, error) {
 			hosts = "/etc/hosts"
 		}
 		c.Machine = func() (Machine, error) { return ThisMachine(hosts) }
+	}
+	if len(c.Profiles) == 0 {
+		c.Profiles = profile.Standard()
+	}
+	if err := c.Profiles.Check(time.Now()); err != nil {
+		return nil, fmt.Errorf("checking the profiles: %w", err)
 	}
 	ca := &CA{config: c, log: c.Log}
 	steps := []func(context.Context) error{
@@ -162,7 +170,7 @@ func (c *CA) openHierarchy(context.Context) error {
 	names = names.Union(acme.Subtrees{Domains: named.Names})
 	if c.hierarchy, err = openHierarchy(hierarchyConfig{
 		dir: c.dir, published: c.published, log: c.log,
-		standard: names, asked: c.config.Names, newRoot: c.config.NewRoot, label: host,
+		standard: names, asked: c.config.Names, newRoot: c.config.NewRoot, label: host, usages: c.config.Profiles.Usages(),
 	}); err != nil {
 		return err
 	}
@@ -180,7 +188,7 @@ func (c *CA) openStore(ctx context.Context) (err error) {
 func (c *CA) openSigner(ctx context.Context) error {
 	signer, err := sign.New(sign.Config{
 		Issuers:  c.hierarchy.signers(),
-		Profiles: []sign.Profile{sign.Classic()},
+		Profiles: c.config.Profiles.Sign(),
 		Journal:  through[sign.Journal](c.config.Seams.Journal, work.Journal{DB: c.db}),
 	})
 	if err != nil {

@@ -54,6 +54,7 @@ type hierarchyConfig struct {
 	label     string              // what tells this CA's certificates from another's, for people
 	standard  acme.Subtrees       // permitted without asking
 	asked     acme.Subtrees       // permitted by request
+	usages    []sign.Usage        // what certificates are for: the newest issuer allows all of it
 	newRoot   bool
 }
 
@@ -150,15 +151,19 @@ func commonName(kind string, n int, label string) string {
 	return fmt.Sprintf("Cairn %s %d of %.30s (%x)", kind, n, label, unique)
 }
 
-// makeIssuer makes an issuer under the newest root if there is none, or none with enough life left.
+// makeIssuer makes an issuer under the newest root if there is none, or none with enough life left,
+// or none for what the profiles' certificates are for.
 func (h *hierarchy) makeIssuer(now time.Time) error {
 	root := h.roots[0]
 	if len(h.issuers) > 0 {
 		newest := h.issuers[0].certificate
 		under := newest.CheckSignatureFrom(root.certificate) == nil
 		longest := !newest.NotAfter.Before(root.certificate.NotAfter) // no other could last longer
-		if left := newest.NotAfter.Sub(now); under && (left > issuerReserve || longest) {
+		missing := sign.MissingUsages(newest, h.usages)
+		if left := newest.NotAfter.Sub(now); under && len(missing) == 0 && (left > issuerReserve || longest) {
 			return nil
+		} else if under && root.key == nil && len(missing) > 0 {
+			return fmt.Errorf("a profile has extended key usages that the issuer does not allow (%s), and another issuer needs the root's key: %w", missing, h.noKey())
 		} else if under && root.key == nil {
 			if left <= 0 {
 				return fmt.Errorf("the issuer's certificate has ended, and the next one needs the root's key: %w", h.noKey())
@@ -181,7 +186,7 @@ func (h *hierarchy) makeIssuer(now time.Time) error {
 	der, err := sign.NewIntermediate(key.Public(), root.issuer(), sign.CAConfig{
 		CommonName: commonName("issuer", n, h.label),
 		Names:      sign.NamesOf(root.certificate), NotBefore: notBefore, Lifetime: min(issuerLifetime, rest),
-		IssuerURL: root.issuerURL, CRLURL: root.crlURLs[0],
+		IssuerURL: root.issuerURL, CRLURL: root.crlURLs[0], Usages: h.usages,
 	})
 	if err != nil {
 		return err

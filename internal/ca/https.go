@@ -17,6 +17,7 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
+	"github.com/cairn-ca/cairn/internal/ca/profile"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 )
@@ -135,7 +136,7 @@ func (o *ownCertificate) issue(ctx context.Context, names []acme.Identifier) err
 	}
 	certificate, err := o.signer.Certificate(ctx, sign.Request{
 		Order:       "https-" + rules.NewID(time.Now()),
-		Profile:     rules.Classic().Name,
+		Profile:     profile.OwnName,
 		Identifiers: names,
 		PublicKey:   key.Public(),
 	})

@@ -165,12 +165,15 @@ const maxMargin = 24 * time.Hour
 // was proven in a way that counts, and long enough before the end of the period of reuse
 // that a client has time for the rest of the order.
 func (a Authz) serves(profile Profile, now time.Time) bool {
-	proof := a.Proof()
-	if profile.Reuse <= 0 || a.StatusAt(now) != acme.StatusValid || proof == nil || proof.Validated == nil || !profile.counts(proof.Type) {
+	proof, reuse := a.Proof(), profile.Reuse
+	if profile.ReuseLimit != nil {
+		reuse = min(reuse, profile.ReuseLimit(now))
+	}
+	if reuse <= 0 || a.StatusAt(now) != acme.StatusValid || proof == nil || proof.Validated == nil || !profile.counts(proof.Type) {
 		return false
 	}
-	margin := min(profile.OrderLifetime, profile.Reuse) / 8
-	end := proof.Validated.Add(profile.Reuse) // BR §4.2.1: since the validation, whatever was reused meanwhile
+	margin := min(profile.OrderLifetime, reuse) / 8
+	end := proof.Validated.Add(reuse) // BR §4.2.1: since the validation, whatever was reused meanwhile
 	if a.Expires.Before(end) {
 		end = a.Expires
 	}

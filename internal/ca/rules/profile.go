@@ -21,11 +21,12 @@ type Profile struct {
 	Challenges  []acme.ChallengeType  // which ways to prove control count; nil for all that are offered
 
 	OrderLifetime   time.Duration
-	PendingLifetime time.Duration // of a pending authorization
-	AuthzLifetime   time.Duration // of a valid one
-	Reuse           time.Duration // how long after its validation an authorization may serve another order; 0 for never
-	ReuseOrders     bool          // a request like one whose order is open is given that order
-	Retries         int           // how often a validation that failed for a passing reason is tried again
+	PendingLifetime time.Duration                     // of a pending authorization
+	AuthzLifetime   time.Duration                     // of a valid one
+	Reuse           time.Duration                     // how long after its validation an authorization may serve another order; 0 for never
+	ReuseOrders     bool                              // a request like one whose order is open is given that order
+	ReuseLimit      func(now time.Time) time.Duration // the most that Reuse may be, by date; nil for no limit
+	Retries         int                               // how often a validation that failed for a passing reason is tried again
 }
 
 // Classic is the default profile, with the lifetimes of Let's Encrypt's profile of that

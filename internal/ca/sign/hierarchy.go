@@ -25,8 +25,9 @@ type CAConfig struct {
 	Lifetime   time.Duration // the last second of validity is NotBefore + Lifetime - 1 s
 
 	// For an intermediate; empty leaves the extension out.
-	IssuerURL string // where its issuer's certificate is (AIA caIssuers, RFC 5280 §4.2.2.1)
-	CRLURL    string // where its issuer's CRL is (RFC 5280 §4.2.1.13)
+	IssuerURL string  // where its issuer's certificate is (AIA caIssuers, RFC 5280 §4.2.2.1)
+	CRLURL    string  // where its issuer's CRL is (RFC 5280 §4.2.1.13)
+	Usages    []Usage // which extended key usages certificates below it may have; nil means ServerAuth alone
 }
 
 // NewRoot makes the certificate of a root: self-signed, with key usages
@@ -50,7 +51,7 @@ func NewRoot(key crypto.Signer, c CAConfig) ([]byte, error) {
 }
 
 // NewIntermediate makes the certificate of a CA under parent, whose key is
-// parentKey: for server certificates only, without a CA below it, and
+// parentKey: for certificates of c.Usages only, without a CA below it, and
 // constrained to c.Names, which lie in the parent's and are of the same kinds.
 // It does not outlive its parent.
 func NewIntermediate(pub crypto.PublicKey, parent Issuer, c CAConfig) ([]byte, error) {
@@ -78,7 +79,7 @@ func NewIntermediate(pub crypto.PublicKey, parent Issuer, c CAConfig) ([]byte, e
 		}
 	}
 	template.MaxPathLenZero = true
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	setUsages(template, Profile{Usages: c.Usages}.usages())
 	template.IssuingCertificateURL = list(c.IssuerURL)
 	template.CRLDistributionPoints = list(c.CRLURL)
 	der, err := signCA(template, parent.Certificate, pub, parent.Key)

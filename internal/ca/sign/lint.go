@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"maps"
@@ -156,6 +157,10 @@ func corresponds(ours *x509.Certificate, theirs *zx509.Certificate, asked *x509.
 		differs = "cA flag"
 	case int(ours.KeyUsage) != int(asked.KeyUsage) || int(theirs.KeyUsage) != int(asked.KeyUsage):
 		differs = "key usage"
+	case !sameUsages(ours, asked):
+		differs = "extended key usage"
+	case ours.Subject.String() != asked.Subject.String():
+		differs = "subject"
 	case !bytes.Equal(ours.RawSubject, theirs.RawSubject) || !bytes.Equal(ours.RawIssuer, theirs.RawIssuer):
 		differs = "subject or issuer"
 	case !bytes.Equal(ours.RawTBSCertificate, theirs.RawTBSCertificate):
@@ -164,4 +169,10 @@ func corresponds(ours *x509.Certificate, theirs *zx509.Certificate, asked *x509.
 		return nil
 	}
 	return fmt.Errorf("two parsers disagree, with each other or with the request: the %s differs", differs)
+}
+
+// sameUsages compares the extended key usages of two certificates.
+func sameUsages(a, b *x509.Certificate) bool {
+	return slices.Equal(a.ExtKeyUsage, b.ExtKeyUsage) &&
+		slices.EqualFunc(a.UnknownExtKeyUsage, b.UnknownExtKeyUsage, asn1.ObjectIdentifier.Equal)
 }

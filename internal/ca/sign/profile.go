@@ -3,15 +3,21 @@ package sign
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"math/big"
 	"net"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/cairn-ca/cairn/acme"
 )
@@ -26,16 +32,65 @@ const (
 	defaultNames   = 100 // names in a certificate, as at Let's Encrypt
 )
 
-// Profile says what a certificate looks like. All are for TLS servers: extended
-// key usage serverAuth alone, key usage digitalSignature (and keyEncipherment
-// for RSA), not a CA.
+// Profile says what a certificate looks like, and limits again what may be asked for: a
+// front that was taken over gets no other certificates than these. Each has key usage
+// digitalSignature and is not a CA's.
 type Profile struct {
-	Name       string
-	Validity   time.Duration // from notBefore to the end of its last second
-	Backdate   time.Duration // how far notBefore lies back, for clients whose clocks are slow
-	MaxNames   int           // names in one certificate; 0 means 100
-	CommonName bool          // the subject names the first domain that fits; otherwise it is empty
-	KeyID      bool          // there is a subject key identifier
+	Name     string
+	Validity time.Duration // from notBefore to the end of its last second
+	// ValidityLimit is the most that Validity may be, by date; nil for no limit.
+	ValidityLimit func(now time.Time) time.Duration
+	Backdate      time.Duration // how far notBefore lies back, for clients whose clocks are slow
+
+	MaxNames    int                   // names in one certificate; 0 means 100
+	Names       acme.Subtrees         // which names there can be; empty for all that the issuer permits
+	Identifiers []acme.IdentifierType // and of which types; nil for all
+	Keys        []acme.KeyType        // which kinds of keys; nil for all but Ed25519
+
+	CommonName      bool    // the subject names the first domain that fits; otherwise it does not
+	Subject         Subject // what else is in the subject
+	KeyID           bool    // there is a subject key identifier
+	KeyEncipherment bool    // RSA keys may encipher keys, for the key exchange of TLS 1.2 without forward secrecy
+	Usages          []Usage // extended key usages; nil means ServerAuth alone
+	NoCRL           bool    // there is no CRL distribution point
+	NoRevAvail      bool    // the certificate says that its revocation is not published (RFC 9608); only with NoCRL
+	MustStaple      bool    // the certificate says that its server staples OCSP responses (RFC 7633)
+}
+
+// Subject is what the operator puts into the subject of certificates, beside a common name. Empty fields are left out.
+type Subject struct {
+	Country            string // two letters (ISO 3166)
+	Province, Locality string
+	Organization, Unit string
+}
+
+// name is s as a subject.
+func (s Subject) name() pkix.Name {
+	return pkix.Name{
+		Country: list(s.Country), Province: list(s.Province), Locality: list(s.Locality),
+		Organization: list(s.Organization), OrganizationalUnit: list(s.Unit),
+	}
+}
+
+// check says which field breaks the bounds of RFC 5280 appendix A.1.
+func (s Subject) check() error {
+	if s.Country != "" && (len(s.Country) != 2 || strings.Trim(s.Country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "") {
+		return fmt.Errorf("subject: country %q is not two capital letters, such as DE", s.Country)
+	}
+	for _, field := range []struct {
+		name, value string
+		limit       int
+	}{
+		{"province", s.Province, 128}, {"locality", s.Locality, 128}, {"organization", s.Organization, 64}, {"unit", s.Unit, 64},
+	} {
+		switch {
+		case utf8.RuneCountInString(field.value) > field.limit:
+			return fmt.Errorf("subject: %s has more than %d characters (RFC 5280 appendix A.1)", field.name, field.limit)
+		case !utf8.ValidString(field.value) || strings.TrimSpace(field.value) != field.value || strings.ContainsFunc(field.value, unicode.IsControl):
+			return fmt.Errorf("subject: %s %q begins or ends with a space, or has a character that cannot be seen", field.name, field.value)
+		}
+	}
+	return nil
 }
 
 // Classic is the shape that Let's Encrypt gave certificates for its first ten
@@ -44,23 +99,81 @@ type Profile struct {
 // that they were followed, which a private CA cannot (BR §7.1.6.1).
 func Classic() Profile {
 	return Profile{
-		Name:       "classic",
-		Validity:   90 * 24 * time.Hour,
-		Backdate:   time.Hour,
-		MaxNames:   defaultNames,
-		CommonName: true,
-		KeyID:      true,
+		Name:            "classic",
+		Validity:        90 * 24 * time.Hour,
+		Backdate:        time.Hour,
+		MaxNames:        defaultNames,
+		CommonName:      true,
+		KeyID:           true,
+		KeyEncipherment: true,
 	}
 }
 
-func (p Profile) check() error {
+// Check says what of p makes no sense; the text begins with the field as a configuration file has it.
+func (p Profile) Check() error {
 	switch {
 	case p.Name == "":
 		return errors.New("a profile has no name")
-	case p.Backdate < 0 || p.Validity < time.Second+p.Backdate:
-		return fmt.Errorf("profile %q: a validity of %s and a back-dating of %s leave nothing", p.Name, p.Validity, p.Backdate)
+	case p.Backdate < 0:
+		return fmt.Errorf("backdate: %s is not a time", p.Backdate)
+	case p.Validity < time.Second+p.Backdate:
+		return fmt.Errorf("validity: it is counted from notBefore, so %s with a back-dating of %s leaves nothing: make it longer", p.Validity, p.Backdate)
+	case p.Validity%time.Second != 0 || p.Backdate%time.Second != 0:
+		return errors.New("validity: certificates know no fractions of a second: give validity and backdate in whole ones")
 	case p.MaxNames < 0:
-		return fmt.Errorf("profile %q: the limit on names is negative", p.Name)
+		return fmt.Errorf("max_names: %d is not a number of names", p.MaxNames)
+	case p.NoRevAvail && !p.NoCRL:
+		return errors.New("no_revocation_available: a certificate with a CRL distribution point must not say so (RFC 9608 §2): add `crl: false`")
+	case p.NoRevAvail && p.MustStaple:
+		return errors.New("no_revocation_available: a certificate cannot say so and have OCSP responses stapled: leave out one of it and must_staple")
+	}
+	for i, usage := range p.Usages {
+		if parsed, err := ParseUsage(string(usage)); err != nil {
+			return fmt.Errorf("usages: %w", err)
+		} else if parsed != usage || slices.Contains(p.Usages[:i], usage) {
+			return fmt.Errorf("usages: %q is there twice, or under another name", usage)
+		}
+	}
+	return p.Subject.check()
+}
+
+func (p Profile) check() error {
+	if err := p.Check(); err != nil {
+		return fmt.Errorf("profile %q: %w", p.Name, err)
+	}
+	return nil
+}
+
+// usages are those that p's certificates have.
+func (p Profile) usages() []Usage {
+	if len(p.Usages) == 0 {
+		return []Usage{ServerAuth}
+	}
+	return p.Usages
+}
+
+// limit is how many names a certificate has at most.
+func (p Profile) limit() int {
+	if p.MaxNames == 0 {
+		return defaultNames
+	}
+	return p.MaxNames
+}
+
+// permits says why p does not allow what is asked for; nil if it does.
+func (p Profile) permits(r Request) error {
+	if len(r.Identifiers) == 0 || len(r.Identifiers) > p.limit() {
+		return fmt.Errorf("%d names: a certificate has from 1 to %d", len(r.Identifiers), p.limit())
+	}
+	free := len(p.Names.Domains)+len(p.Names.Ranges) == 0
+	for _, id := range r.Identifiers {
+		if p.Identifiers != nil && !slices.Contains(p.Identifiers, id.Type) || !free && !p.Names.Contains(id) {
+			return fmt.Errorf("profile %q is not for the name %q", p.Name, id.Value)
+		}
+	}
+	kind := acme.KeyTypeOf(r.PublicKey)
+	if p.Keys == nil && kind == acme.KeyEd25519 || p.Keys != nil && !kind.In(p.Keys) {
+		return fmt.Errorf("profile %q is not for keys of type %s", p.Name, kind)
 	}
 	return nil
 }
@@ -87,7 +200,11 @@ func (p Profile) validity(r Request, issuer *x509.Certificate, now time.Time) (n
 			return fail("notBefore %s is out of the profile's range", notBefore.Format(time.RFC3339))
 		}
 	}
-	latest := notBefore.Add(p.Validity - time.Second)
+	validity := p.Validity
+	if p.ValidityLimit != nil {
+		validity = min(validity, p.ValidityLimit(now))
+	}
+	latest := notBefore.Add(validity - time.Second)
 	if latest.After(issuer.NotAfter) {
 		latest = issuer.NotAfter
 	}
@@ -111,13 +228,17 @@ func (p Profile) validity(r Request, issuer *x509.Certificate, now time.Time) (n
 func (p Profile) template(r Request, issuer Issuer, serial []byte) (*x509.Certificate, error) {
 	t := &x509.Certificate{
 		SerialNumber:          new(big.Int).SetBytes(serial),
+		Subject:               p.Subject.name(), // if it is empty, the SAN is critical (RFC 5280 §4.2.1.6)
 		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true, // critical, and cA left at FALSE
 		IssuingCertificateURL: list(issuer.IssuerURL),
-		CRLDistributionPoints: list(issuer.CRLURL),
 	}
-	if _, ok := r.PublicKey.(*rsa.PublicKey); ok {
+	setUsages(t, p.usages())
+	if !p.NoCRL {
+		t.CRLDistributionPoints = list(issuer.CRLURL)
+	}
+	t.ExtraExtensions = p.extensions()
+	if _, ok := r.PublicKey.(*rsa.PublicKey); ok && p.KeyEncipherment {
 		t.KeyUsage |= x509.KeyUsageKeyEncipherment // for the RSA key exchange of TLS 1.2
 	}
 	for _, id := range r.Identifiers {
@@ -127,7 +248,7 @@ func (p Profile) template(r Request, issuer Issuer, serial []byte) (*x509.Certif
 		}
 		t.DNSNames = append(t.DNSNames, id.Value)
 		if p.CommonName && t.Subject.CommonName == "" && len(id.Value) <= maxCommonName {
-			t.Subject = pkix.Name{CommonName: id.Value} // else empty, and then the SAN is critical (RFC 5280 §4.2.1.6)
+			t.Subject.CommonName = id.Value
 		}
 	}
 	if p.KeyID {
@@ -140,6 +261,23 @@ func (p Profile) template(r Request, issuer Issuer, serial []byte) (*x509.Certif
 	return t, nil
 }
 
+// extensions are those that crypto/x509 does not know.
+func (p Profile) extensions() (list []pkix.Extension) {
+	if p.MustStaple {
+		list = append(list, pkix.Extension{
+			Id:    asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}, // id-pe-tlsfeature (RFC 7633 §6)
+			Value: []byte{0x30, 0x03, 0x02, 0x01, 0x05},              // SEQUENCE { status_request(5) }
+		})
+	}
+	if p.NoRevAvail {
+		list = append(list, pkix.Extension{
+			Id:    asn1.ObjectIdentifier{2, 5, 29, 56}, // id-ce-noRevAvail (RFC 9608 §2)
+			Value: []byte{0x05, 0x00},                  // NULL
+		})
+	}
+	return list
+}
+
 // checkKey refuses keys that no client should use (BR §6.1.5, §6.1.6).
 func checkKey(pub crypto.PublicKey) error {
 	switch pub := pub.(type) {
@@ -150,6 +288,8 @@ func checkKey(pub crypto.PublicKey) error {
 			return err
 		}
 		return errors.New("the key's curve is not P-256, P-384 or P-521")
+	case ed25519.PublicKey:
+		return nil // of the right length, since it was parsed; what else it may be is the profile's
 	case *rsa.PublicKey:
 		bits := pub.N.BitLen()
 		switch {

@@ -66,6 +66,10 @@ func New(c Config) (*Signer, error) {
 		if _, twice := s.profiles[profile.Name]; twice {
 			return nil, fmt.Errorf("making a signer: there are two profiles %q", profile.Name)
 		}
+		if missing := MissingUsages(s.current.Certificate, profile.usages()); len(missing) > 0 {
+			return nil, fmt.Errorf("making a signer: profile %q has extended key usages that issuer %q does not allow below it: %s",
+				profile.Name, s.current.ID, missing)
+		}
 		s.profiles[profile.Name] = profile
 	}
 	return s, nil
@@ -76,7 +80,7 @@ type Request struct {
 	Order       string            // the idempotency key: one order, one certificate
 	Profile     string            // Profile.Name
 	Identifiers []acme.Identifier // at least one, each once, in normal form
-	PublicKey   crypto.PublicKey  // *ecdsa.PublicKey or *rsa.PublicKey
+	PublicKey   crypto.PublicKey  // *ecdsa.PublicKey, *rsa.PublicKey or ed25519.PublicKey
 
 	// What the order asked for, in whole seconds; zero leaves it to the profile (RFC 8555 §7.4).
 	NotBefore, NotAfter time.Time
@@ -177,12 +181,8 @@ func (s *Signer) prepare(r Request) (Entry, *token, error) {
 
 // check refuses what the caller should not have asked for.
 func (s *Signer) check(r Request, p Profile) error {
-	limit := p.MaxNames
-	if limit == 0 {
-		limit = defaultNames
-	}
-	if len(r.Identifiers) == 0 || len(r.Identifiers) > limit {
-		return fmt.Errorf("%d names: a certificate has from 1 to %d", len(r.Identifiers), limit)
+	if err := p.permits(r); err != nil {
+		return err
 	}
 	seen := make(map[acme.Identifier]bool, len(r.Identifiers))
 	for _, id := range r.Identifiers {
