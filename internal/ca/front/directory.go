@@ -31,16 +31,16 @@ func (f *Front) directory(_ *http.Request, b base) reply {
 	}
 	f.describeProving(&meta)
 	if f.Page != nil {
-		meta.Website = string(b) + "/"
+		meta.Website = b.at("")
 	}
 	return reply{status: http.StatusOK, body: map[string]any{
-		"newNonce":    string(b) + "/new-nonce",
-		"newAccount":  string(b) + "/new-account",
-		"newAuthz":    string(b) + "/new-authz",
-		"newOrder":    string(b) + "/new-order",
-		"revokeCert":  string(b) + "/revoke-cert",
-		"keyChange":   string(b) + "/key-change",
-		"renewalInfo": string(b) + "/renewal-info", // RFC 9773 §3
+		"newNonce":    b.at(b.paths.NewNonce),
+		"newAccount":  b.at(b.paths.NewAccount),
+		"newAuthz":    b.at(b.paths.NewAuthz),
+		"newOrder":    b.at(b.paths.NewOrder),
+		"revokeCert":  b.at(b.paths.RevokeCert),
+		"keyChange":   b.at(b.paths.KeyChange),
+		"renewalInfo": b.at(b.paths.RenewalInfo), // RFC 9773 §3
 		"meta":        meta,
 		f.grease:      greaseText,
 	}}

@@ -32,5 +32,6 @@ func Actor(tx *store.Tx, account rules.Account) error {
 }
 
 func WireOrder(o rules.Order, authzs []rules.Authz, now time.Time) acme.Order {
-	return base("https://ca.test").wireOrder(o, authzs, now)
+	paths := standardPaths()
+	return base{"https://ca.test", &paths}.wireOrder(o, authzs, now)
 }

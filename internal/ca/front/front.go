@@ -50,6 +50,8 @@ type Config struct {
 	// ExternalKeys are MAC keys for external account bindings, by their IDs, beside those in the
 	// store: they bind any number of accounts, for all names (RFC 8555 §7.3.4).
 	ExternalKeys map[string][]byte
+	// Paths says where the resources are; what is empty is where every CA has it.
+	Paths Paths
 	// Page answers GET of "/", "/root.pem" and "/root.der"; nil for none.
 	Page http.Handler
 	// How long a response waits for the outcome of what it started; 0 means 200 ms and 5 s.
@@ -79,6 +81,7 @@ func New(c Config) (*Front, error) {
 	if err != nil || u.Scheme != "https" || u.Host == "" || c.URL != "https://"+u.Host {
 		return nil, fmt.Errorf("the CA's address %q is not of the form https://host[:port]", c.URL)
 	}
+	c.Paths = c.Paths.orStandard()
 	if c.ChallengeWait == 0 {
 		c.ChallengeWait = 200 * time.Millisecond
 	}
@@ -110,22 +113,23 @@ type resource struct {
 // routes lists everything there is. RFC 8555 §6.3: only the directory and newNonce answer
 // GET; RFC 9773 §4.1: so does the renewal information, and nothing else.
 func (f *Front) routes() []resource {
+	at := f.Paths
 	list := []resource{
-		{path: "directory", get: f.directory, byAccount: f.directoryByPost},
-		{path: "new-nonce", get: f.newNonce, byAccount: f.newNonceByPost},
-		{path: "new-account", byKey: f.newAccount},
-		{path: "account/*", byAccount: f.account},
-		{path: "account/*/orders", byAccount: f.orders, query: true},
-		{path: "key-change", byAccount: f.keyChange},
-		{path: "new-authz", byAccount: f.newAuthorization},
-		{path: "new-order", byAccount: f.newOrder},
-		{path: "order/*", byAccount: f.order},
-		{path: "order/*/finalize", byAccount: f.finalize},
-		{path: "authz/*", byAccount: f.authorization},
-		{path: "challenge/*/*", byAccount: f.challenge},
-		{path: "certificate/*", byAccount: f.certificate},
-		{path: "renewal-info/*.*", public: f.renewalInfo},
-		{path: "revoke-cert", byAccount: f.revokeByAccount, byKey: f.revokeByKey},
+		{path: at.Directory, get: f.directory, byAccount: f.directoryByPost},
+		{path: at.NewNonce, get: f.newNonce, byAccount: f.newNonceByPost},
+		{path: at.NewAccount, byKey: f.newAccount},
+		{path: at.Account, byAccount: f.account},
+		{path: at.Orders, byAccount: f.orders, query: true},
+		{path: at.KeyChange, byAccount: f.keyChange},
+		{path: at.NewAuthz, byAccount: f.newAuthorization},
+		{path: at.NewOrder, byAccount: f.newOrder},
+		{path: at.Order, byAccount: f.order},
+		{path: at.Finalize, byAccount: f.finalize},
+		{path: at.Authz, byAccount: f.authorization},
+		{path: at.Challenge, byAccount: f.challenge},
+		{path: at.Certificate, byAccount: f.certificate},
+		{path: at.RenewalInfo + "/*.*", public: f.renewalInfo},
+		{path: at.RevokeCert, byAccount: f.revokeByAccount, byKey: f.revokeByKey},
 	}
 	for i := range list {
 		list[i].segments = strings.Split(list[i].path, "/")
@@ -261,7 +265,7 @@ func (f *Front) setHeaders(v *visit) {
 		h.Add("Link", link(v.base.directory(), "index"))
 		return
 	}
-	if v.resource.path != "directory" { // RFC 8555 §7.1
+	if v.resource.path != f.Paths.Directory { // RFC 8555 §7.1
 		h.Add("Link", link(v.base.directory(), "index"))
 	}
 	if v.Method == http.MethodOptions {

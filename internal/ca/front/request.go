@@ -134,17 +134,17 @@ func (f *Front) accountID(kid string) (string, bool) {
 		return "", false
 	}
 	authority, path, _ := strings.Cut(rest, "/")
-	id, ok := strings.CutPrefix(path, "account/")
-	if !ok || !acme.ValidToken(id) {
+	ids, ok := identifiersIn(f.Paths.Account, path)
+	if !ok {
 		return "", false
 	}
 	own, ok := f.ownBase(authority)
-	return id, ok && own.account(id) == kid
+	return ids[0], ok && own.account(ids[0]) == kid
 }
 
 // address is the URL that a client must have signed for this request to be its own.
 func (v *visit) address() string {
-	address := string(v.base) + v.URL.EscapedPath()
+	address := v.base.origin + v.URL.EscapedPath()
 	if v.URL.RawQuery != "" || v.URL.ForceQuery {
 		address += "?" + v.URL.RawQuery
 	}

@@ -14,25 +14,39 @@ import (
 
 // base is the "https://host[:port]" that the URLs of one response begin with. Records
 // hold no URLs: the same account has one under each of the CA's names.
-type base string
-
-func (b base) directory() string              { return string(b) + "/directory" }
-func (b base) account(id string) string       { return string(b) + "/account/" + id }
-func (b base) orders(account string) string   { return b.account(account) + "/orders" }
-func (b base) order(id string) string         { return string(b) + "/order/" + id }
-func (b base) finalize(order string) string   { return b.order(order) + "/finalize" }
-func (b base) certificate(of string) string   { return string(b) + "/certificate/" + of }
-func (b base) authorization(id string) string { return string(b) + "/authz/" + id }
-func (b base) challenge(authz string, kind acme.ChallengeType) string {
-	return string(b) + "/challenge/" + authz + "/" + string(kind)
+type base struct {
+	origin string
+	paths  *Paths
 }
+
+// at is the URL of a resource, with an identifier for each "*" of its path.
+func (b base) at(path string, ids ...string) string {
+	for _, id := range ids {
+		path = strings.Replace(path, "*", id, 1)
+	}
+	return b.origin + "/" + path
+}
+
+func (b base) directory() string              { return b.at(b.paths.Directory) }
+func (b base) account(id string) string       { return b.at(b.paths.Account, id) }
+func (b base) orders(account string) string   { return b.at(b.paths.Orders, account) }
+func (b base) order(id string) string         { return b.at(b.paths.Order, id) }
+func (b base) finalize(order string) string   { return b.at(b.paths.Finalize, order) }
+func (b base) certificate(of string) string   { return b.at(b.paths.Certificate, of) }
+func (b base) authorization(id string) string { return b.at(b.paths.Authz, id) }
+func (b base) challenge(authz string, kind acme.ChallengeType) string {
+	return b.at(b.paths.Challenge, authz, string(kind))
+}
+
+// baseAt is the base of an "https://host[:port]".
+func (f *Front) baseAt(origin string) base { return base{origin: origin, paths: &f.Paths} }
 
 // baseFor is the base of a response: the name by which the client called, if it is the CA's own.
 func (f *Front) baseFor(r *http.Request) base {
 	if own, ok := f.ownBase(r.Host); ok {
 		return own
 	}
-	return base(f.URL)
+	return f.baseAt(f.URL)
 }
 
 // ownBase returns the base for a Host header or the authority of a URL in its one
@@ -40,24 +54,24 @@ func (f *Front) baseFor(r *http.Request) base {
 func (f *Front) ownBase(authority string) (base, bool) {
 	authority = strings.TrimSuffix(strings.ToLower(authority), ":443")
 	if authority == strings.TrimPrefix(f.URL, "https://") {
-		return base(f.URL), true
+		return f.baseAt(f.URL), true
 	}
 	host := authority
 	if name, port, err := net.SplitHostPort(authority); err == nil {
 		if number, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(number, 10) != port {
-			return "", false
+			return base{}, false
 		}
 		host = name
 	} else if bare, ok := strings.CutPrefix(authority, "["); ok {
 		host = strings.TrimSuffix(bare, "]")
 	}
 	if !f.OwnHost(host) || strings.ContainsAny(host, "/?#@%\\ ") {
-		return "", false
+		return base{}, false
 	}
 	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() && !strings.HasPrefix(authority, "[") {
-		return "", false // a URL cannot be made of it (RFC 3986 §3.2.2)
+		return base{}, false // a URL cannot be made of it (RFC 3986 §3.2.2)
 	}
-	return base("https://" + authority), true
+	return f.baseAt("https://" + authority), true
 }
 
 // link is the value of a Link header (RFC 8288 §3).
