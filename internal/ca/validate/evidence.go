@@ -67,6 +67,7 @@ func last[T any](list []T) []T { return list[max(0, len(list)-1):] }
 type Lookup struct {
 	Name      string     `json:"name"`
 	Addresses []Address  `json:"addresses,omitempty"`
+	DNSSEC    Security   `json:"dnssec,omitempty"`    // of all that the DNS servers said
 	Questions []Question `json:"questions,omitempty"` // what was asked on the network, if anything
 }
 
@@ -84,9 +85,12 @@ type Question struct {
 	Type    string   `json:"type"`
 	TCP     bool     `json:"tcp,omitempty"`
 	Status  string   `json:"status,omitempty"` // the response code, "NOERROR"
+	DNSSEC  Security `json:"dnssec,omitempty"`
 	Answers []string `json:"answers,omitempty"`
 	Error   string   `json:"error,omitempty"` // why there is no status
 	Millis  int64    `json:"millis"`
+	// Extended are what the server says about its failure (RFC 8914).
+	Extended []ExtendedError `json:"extended,omitempty"`
 }
 
 // Connection is one attempt to connect.
@@ -129,7 +133,7 @@ const (
 	FromIdentifier SourceKind = "identifier" // the identifier is itself an address
 	FromHosts      SourceKind = "hosts"      // Where is the path of the file
 	FromBuiltIn    SourceKind = "built-in"   // the localhost names (RFC 6761 §6.3)
-	FromDNS        SourceKind = "dns"        // Where is the server, host:port
+	FromDNS        SourceKind = "dns"        // Where is the server, as in the configuration
 	FromMulticast  SourceKind = "mdns"       // Where is who answered, host:port
 )
 

@@ -4,10 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
-	"net"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -18,94 +14,46 @@ const udpSize = 1232
 
 var errUnreadable = errors.New("the answer cannot be read")
 
-// exchange asks one server: over UDP, and over TCP where the answer did not fit
-// (RFC 7766 §5). It reports whether the answer came over TCP.
-func (r *Resolver) exchange(ctx context.Context, server string, q question) (answer *dns.Msg, tcp bool, err error) {
-	answer, err = r.exchangeOver(ctx, "udp", server, newQuestion(q, true))
+// exchange asks one server: a plain one over UDP, and over TCP where the answer
+// did not fit (RFC 7766 §5). It reports whether the answer came over a connection.
+func (r *Resolver) exchange(ctx context.Context, s *server, q question) (answer *dns.Msg, tcp bool, err error) {
+	answer, tcp, err = r.attempt(ctx, s, newQuestion(q, true))
 	if err == nil && (answer.Rcode == dns.RcodeFormatError || answer.Rcode == dns.RcodeNotImplemented) {
 		// An old server that does not know EDNS (RFC 6891 §7).
-		answer, err = r.exchangeOver(ctx, "udp", server, newQuestion(q, false))
+		return r.attempt(ctx, s, newQuestion(q, false))
 	}
-	if err == nil && answer.Truncated {
-		answer, err = r.exchangeOver(ctx, "tcp", server, newQuestion(q, true))
-		return answer, true, err
-	}
-	return answer, false, err
+	return answer, tcp, err
 }
 
+// attempt sends one query, within the time for each attempt.
+func (r *Resolver) attempt(ctx context.Context, s *server, query *dns.Msg) (*dns.Msg, bool, error) {
+	first, cancel := context.WithTimeout(ctx, r.config.Attempt)
+	defer cancel()
+	answer, tcp, err := s.exchange(first, query)
+	if err == nil && answer.Truncated && s.transport == plain {
+		second, cancel := context.WithTimeout(ctx, r.config.Attempt)
+		defer cancel()
+		whole := server{upstream: s.upstream}
+		whole.transport = overTCP
+		answer, tcp, err = whole.exchange(second, query)
+	}
+	if err == nil && answer.Truncated {
+		return nil, tcp, errUnreadable // what is missing must not count as not being there
+	}
+	return answer, tcp, err
+}
+
+// newQuestion asks with recursion. With EDNS it also asks for the proof (DO) and
+// leaves the check to the server (no CD): what does not verify must not come
+// back (RFC 4035 §3.2). AD says that we look at that bit (RFC 6840 §5.7).
 func newQuestion(q question, edns bool) *dns.Msg {
 	m := new(dns.Msg)
 	m.SetQuestion(dns.Fqdn(q.name), q.qtype)
 	if edns {
-		m.SetEdns0(udpSize, false)
+		m.AuthenticatedData = true
+		m.SetEdns0(udpSize, true)
 	}
 	return m
-}
-
-// exchangeOver sends query to a server and waits for its answer.
-func (r *Resolver) exchangeOver(ctx context.Context, network, server string, query *dns.Msg) (*dns.Msg, error) {
-	packed, err := query.Pack()
-	if err != nil {
-		return nil, fmt.Errorf("packing the question: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, r.config.Attempt)
-	defer cancel()
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, network, server)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	// One deadline covers the time limit and a caller who gives up.
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-	if network == "tcp" {
-		return overTCP(conn, query, packed)
-	}
-	return overUDP(conn, query, packed)
-}
-
-func overTCP(conn net.Conn, query *dns.Msg, packed []byte) (*dns.Msg, error) {
-	framed := binary.BigEndian.AppendUint16(nil, uint16(len(packed)))
-	if _, err := conn.Write(append(framed, packed...)); err != nil {
-		return nil, err
-	}
-	var size [2]byte
-	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return nil, err
-	}
-	body := make([]byte, binary.BigEndian.Uint16(size[:]))
-	if _, err := io.ReadFull(conn, body); err != nil {
-		return nil, err
-	}
-	answer, ours := readAnswer(body, query)
-	if !ours || answer == nil {
-		return nil, errUnreadable
-	}
-	return answer, nil
-}
-
-// overUDP waits for the answer to query and passes over what others send: a
-// datagram that does not repeat the ID and the question may be forged (RFC 5452 §9.1).
-func overUDP(conn net.Conn, query *dns.Msg, packed []byte) (*dns.Msg, error) {
-	if _, err := conn.Write(packed); err != nil {
-		return nil, err
-	}
-	unreadable := false
-	buffer := make([]byte, dns.MaxMsgSize)
-	for {
-		n, err := conn.Read(buffer)
-		if err != nil {
-			if unreadable {
-				return nil, errUnreadable
-			}
-			return nil, err
-		}
-		answer, ours := readAnswer(buffer[:n], query)
-		if ours && answer != nil {
-			return answer, nil
-		}
-		unreadable = unreadable || ours
-	}
 }
 
 // readAnswer reads a message that may be the answer to query. ours says whether

@@ -2,12 +2,11 @@ package validate
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +19,15 @@ import (
 type ResolverConfig struct {
 	HostsFile  string   // "" means /etc/hosts
 	ResolvConf string   // "" means /etc/resolv.conf; read only where Servers is empty
-	Servers    []string // host:port of DNS servers, in the order to ask them
+	Servers    []string // DNS servers, in the order to ask them; each as CheckServer wants it
+	// Roots verify the certificates of servers that are asked over TLS; nil means the machine's.
+	Roots *x509.CertPool
+	// RequireDNSSEC uses no answer but those of servers that validate and whose
+	// word that they did can be believed. Multicast DNS is not asked then.
+	RequireDNSSEC bool
+	// SignedName is a signed zone for which each server must vouch where DNSSEC is
+	// required; "" means the root.
+	SignedName string
 	// Multicast are the destinations of questions about .local names; nil means
 	// 224.0.0.251:5353 and [ff02::fb]:5353 (RFC 6762 §3), empty means not to ask.
 	Multicast     []netip.AddrPort
@@ -35,41 +42,31 @@ type ResolverConfig struct {
 type Resolver struct {
 	config  ResolverConfig
 	hosts   *watched[hosts]
-	servers *watched[[]string] // nil where the configuration names the servers
-	links   chan struct{}      // a token for each name that is asked for by multicast DNS
+	conf    *watched[[]string] // nil where the configuration names the servers
+	servers []*server          // those of the configuration
+	vouched vouched
+	links   chan struct{} // a token for each name that is asked for by multicast DNS
 }
 
 // maxMulticast bounds how many names are asked for by multicast DNS at a time.
 const maxMulticast = 8
 
-// NewResolver returns a Resolver. It fails on a server that is not host:port.
+// NewResolver returns a Resolver. It fails on a server that CheckServer refuses
+// and, where DNSSEC is required, on one whose word on it cannot be believed.
 func NewResolver(c ResolverConfig) (*Resolver, error) {
 	setDefaults(&c)
 	r := &Resolver{config: c, links: make(chan struct{}, maxMulticast), hosts: &watched[hosts]{path: c.HostsFile, parse: parseHosts}}
 	if len(c.Servers) == 0 {
-		r.servers = &watched[[]string]{path: c.ResolvConf, parse: parseResolvConf}
+		r.conf = &watched[[]string]{path: c.ResolvConf, parse: parseResolvConf}
 	}
-	for _, server := range c.Servers {
-		if err := CheckServer(server); err != nil {
-			return nil, fmt.Errorf("DNS server %q: %w", server, err)
+	for _, text := range c.Servers {
+		u, err := parseUpstream(text)
+		if err != nil {
+			return nil, fmt.Errorf("DNS server %q: %w", text, err)
 		}
+		r.servers = append(r.servers, newServer(u, c.Roots))
 	}
 	return r, nil
-}
-
-// CheckServer says what is wrong with the address of a DNS server, which is ADDRESS:PORT.
-func CheckServer(server string) error {
-	host, port, err := net.SplitHostPort(server)
-	if err != nil {
-		return errors.New("it is not ADDRESS:PORT, for example 10.0.0.53:53")
-	}
-	if _, err := netip.ParseAddr(host); err != nil {
-		return errors.New("the host must be an address, since a name would have to be resolved first, by itself")
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return errors.New("the port must be from 1 to 65535")
-	}
-	return nil
 }
 
 func setDefaults(c *ResolverConfig) {
@@ -94,6 +91,10 @@ func setDefaults(c *ResolverConfig) {
 	if c.MulticastWait == 0 {
 		c.MulticastWait = time.Second
 	}
+	if c.RequireDNSSEC {
+		c.Multicast = []netip.AddrPort{}
+	}
+	c.SignedName = canonicalName(c.SignedName)
 	c.Servers, c.Multicast = slices.Clone(c.Servers), slices.Clone(c.Multicast)
 }
 
@@ -127,7 +128,7 @@ func (r *Resolver) Lookup(ctx context.Context, name string) (Lookup, error) {
 
 // network asks the DNS servers and, for a .local name, the link. Both are asked
 // at once; where a server knows the name, it wins: somebody set it up on purpose.
-func (r *Resolver) network(ctx context.Context, servers []string, lookup *Lookup) error {
+func (r *Resolver) network(ctx context.Context, servers []*server, lookup *Lookup) error {
 	multicast := make(chan []Address, 1)
 	if strings.HasSuffix(lookup.Name, ".local") {
 		go func() {
@@ -142,22 +143,20 @@ func (r *Resolver) network(ctx context.Context, servers []string, lookup *Lookup
 	} else {
 		multicast <- nil
 	}
-	problem, fault := r.askServers(ctx, servers, lookup)
-	if problem == nil && fault == nil {
+	err := r.askServers(ctx, servers, lookup)
+	if err == nil {
 		return nil // the other goroutine ends with ctx, and nobody needs what it hears
 	}
 	heard := <-multicast
 	lookup.hear(heard)
-	switch {
-	case len(heard) > 0:
+	if len(heard) > 0 {
 		lookup.Addresses = heard
 		return nil
-	case fault != nil:
-		return fault
-	case strings.HasSuffix(lookup.Name, ".local") && len(r.config.Multicast) > 0:
+	}
+	if problem, ok := errors.AsType[*acme.Problem](err); ok && strings.HasSuffix(lookup.Name, ".local") && len(r.config.Multicast) > 0 {
 		problem.Detail += "; nobody answered by multicast DNS either"
 	}
-	return problem
+	return err
 }
 
 // hear notes what multicast DNS said, as one question.
@@ -195,15 +194,24 @@ func (r *Resolver) TXT(ctx context.Context, name string) (TXT, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Timeout)
 	defer cancel()
 	out := r.resolve(ctx, servers, question{found.Name, dns.TypeTXT})
-	found.Questions, found.Server = out.questions, out.server
+	found.Questions, found.Server, found.DNSSEC = out.questions, out.server, out.dnssec
 	found.Values, found.Alias = out.texts(), out.name != found.Name
-	if out.fault != nil {
-		return found, fmt.Errorf("resolving %s: %w", found.Name, out.fault)
+	if len(out.records) > 0 || out.nothing {
+		return found, nil
 	}
-	if len(out.records) == 0 && !out.nothing {
-		return found, acme.Problemf(acme.TypeDNS, "no TXT record found at %s: %s", found.Name, out.failure)
+	return found, out.err("no TXT record found at " + found.Name)
+}
+
+// err is why there are no records, beginning with what was wanted.
+func (o outcome) err(wanted string) error {
+	if o.fault != nil {
+		return fmt.Errorf("%s: %w", wanted, o.fault)
 	}
-	return found, nil
+	problem := acme.Problemf(acme.TypeDNS, "%s: %s", wanted, o.failure)
+	if o.temporary {
+		return temporary{problem}
+	}
+	return problem
 }
 
 // maxName is the length of the longest domain name, in octets of text (RFC 1035 §2.3.4).
@@ -221,11 +229,24 @@ func (o outcome) texts() []string {
 	return values
 }
 
-func (r *Resolver) currentServers() ([]string, error) {
-	if r.servers == nil {
-		return r.config.Servers, nil
+// currentServers are those of the configuration, or what resolv.conf says now.
+func (r *Resolver) currentServers() ([]*server, error) {
+	if r.conf == nil {
+		return r.servers, nil
 	}
-	return r.servers.get()
+	texts, err := r.conf.get()
+	if err != nil {
+		return nil, err
+	}
+	var servers []*server
+	for _, text := range texts {
+		u, err := parseUpstream(text)
+		if err != nil {
+			return nil, fmt.Errorf("DNS server %q of %s: %w", text, r.config.ResolvConf, err)
+		}
+		servers = append(servers, newServer(u, nil))
+	}
+	return servers, nil
 }
 
 func (l *Lookup) add(source Source, addrs []netip.Addr) {

@@ -37,7 +37,7 @@ func (a *attempt) tlsALPN01(ctx context.Context) error {
 	if err != nil {
 		seen.Error = clip(err.Error(), maxEvidenceText)
 		a.evidence.Handshakes = append(a.evidence.Handshakes, seen)
-		return acme.Problemf(acme.TypeTLS, "%s: %s", where, tellTLS(err))
+		return since(err, acme.Problemf(acme.TypeTLS, "%s: %s", where, tellTLS(err)))
 	}
 	defer conn.Close()
 	state := conn.ConnectionState()

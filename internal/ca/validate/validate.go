@@ -39,6 +39,9 @@ type Result struct {
 	Problem *acme.Problem `json:"problem,omitempty"`
 	// Until is when the proof ends by its own terms; zero if it has none. Who relies on it relies on it no longer.
 	Until time.Time `json:"until,omitzero"`
+	// Temporary is set where the problem may be gone at the next try: no answer in
+	// time, a refused connection, or a DNS server that failed (SERVFAIL).
+	Temporary bool `json:"temporary,omitempty"`
 	// Evidence is for the operator alone.
 	Evidence Evidence `json:"evidence"`
 }
@@ -93,19 +96,29 @@ func (p *Prober) Prove(ctx context.Context, req Request) (Result, error) {
 	inner, cancel := context.WithTimeout(ctx, p.config.Timeout)
 	defer cancel()
 	a := &attempt{Prober: p, request: req, evidence: Evidence{Started: time.Now()}}
-	err := a.prove(inner)
-	a.evidence.Millis = time.Since(a.evidence.Started).Milliseconds()
+	proven := a.prove(inner)
+	result, err := a.evidence.conclude(ctx, req.Identifier, proven)
+	if proven == nil {
+		result.Until = a.until
+	}
+	return result, err
+}
+
+// conclude makes the Result of an err with which a look at id ended.
+func (e Evidence) conclude(ctx context.Context, id acme.Identifier, err error) (Result, error) {
+	e.Millis = time.Since(e.Started).Milliseconds()
 	var problem *acme.Problem
 	switch {
 	case err == nil:
-		return Result{Until: a.until, Evidence: a.evidence}, nil
+		return Result{Evidence: e}, nil
 	case ctx.Err() != nil:
 		// The caller gave up, so whatever failed says nothing about the client.
 		err = context.Cause(ctx)
 	case errors.As(err, &problem):
-		return Result{Problem: problem, Evidence: a.evidence}, nil
+		_, again := errors.AsType[temporary](err)
+		return Result{Problem: problem, Temporary: again, Evidence: e}, nil
 	}
-	return Result{Evidence: a.evidence}, fmt.Errorf("validating %s: %w", req.Identifier, err)
+	return Result{Evidence: e}, fmt.Errorf("validating %s: %w", id, err)
 }
 
 // attempt is one proof under way. What goes wrong for the client comes back as

@@ -67,7 +67,7 @@ func (a *attempt) visit(ctx context.Context, at *url.URL, redirected int) (page,
 		conn, err = a.handshake(ctx, link, &tls.Config{ServerName: at.Hostname(), NextProtos: []string{"http/1.1"}})
 		if err != nil {
 			hop.Error = clip(err.Error(), maxEvidenceText)
-			return p, acme.Problemf(acme.TypeTLS, "%s: %s", a.where(p), tellTLS(err))
+			return p, since(err, acme.Problemf(acme.TypeTLS, "%s: %s", a.where(p), tellTLS(err)))
 		}
 	}
 	return a.get(ctx, conn, p, hop)
@@ -95,7 +95,7 @@ func (a *attempt) get(ctx context.Context, conn net.Conn, p page, hop *Hop) (pag
 	response, err := exchange(ctx, conn, req)
 	if err != nil {
 		hop.Error = clip(err.Error(), maxEvidenceText)
-		return p, acme.Problemf(acme.TypeConnection, "%s %s", a.where(p), tellHTTP(err))
+		return p, since(err, acme.Problemf(acme.TypeConnection, "%s %s", a.where(p), tellHTTP(err)))
 	}
 	defer response.Body.Close()
 	p.status, p.location = response.StatusCode, response.Header.Values("Location")
@@ -112,7 +112,7 @@ func (a *attempt) get(ctx context.Context, conn net.Conn, p page, hop *Hop) (pag
 	if err != nil {
 		hop.Error = clip(err.Error(), maxEvidenceText)
 		if p.status >= 200 && p.status <= 299 {
-			return p, acme.Problemf(acme.TypeConnection, "%s began to answer (status %d, %s) and then %s", a.where(p), p.status, p.contentType, tellHTTP(err))
+			return p, since(err, acme.Problemf(acme.TypeConnection, "%s began to answer (status %d, %s) and then %s", a.where(p), p.status, p.contentType, tellHTTP(err)))
 		}
 	}
 	return p, nil
@@ -203,6 +203,7 @@ func (a *attempt) connect(ctx context.Context, to destination) (link, error) {
 		failures = append(failures[:maxTargets], fmt.Sprintf("%d more are refused", more))
 	}
 	hint := ""
+	var transient error
 	for _, addr := range usable {
 		if ctx.Err() != nil && len(failures) > 0 {
 			break // the time is up; what was not tried is not reported
@@ -216,6 +217,9 @@ func (a *attempt) connect(ctx context.Context, to destination) (link, error) {
 		if isOwnFault(err) {
 			return link{}, fmt.Errorf("connecting to %s: %w", target, err)
 		}
+		if isTransient(err) {
+			transient = err
+		}
 		failures = append(failures, fmt.Sprintf("%s (%s)", tellDial(target, err), addr.Source))
 		hint = ": is " + to.listener + " listening there?"
 		if isTimeout(err) {
@@ -226,7 +230,7 @@ func (a *attempt) connect(ctx context.Context, to destination) (link, error) {
 	if to.redirected > 0 {
 		behind = " (where " + count(to.redirected, "redirect") + " led)"
 	}
-	return link{}, acme.Problemf(acme.TypeConnection, "could not connect to %s%s: %s%s", to.name, behind, strings.Join(failures, "; "), hint)
+	return link{}, since(transient, acme.Problemf(acme.TypeConnection, "could not connect to %s%s: %s%s", to.name, behind, strings.Join(failures, "; "), hint))
 }
 
 func portOf(at *url.URL) uint16 {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/cairn-ca/cairn/acme"
 )
 
 // The functions here put failures into words for the client. They never pass on
@@ -20,6 +22,25 @@ func isTimeout(err error) bool {
 	var netErr net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.As(err, &netErr) && netErr.Timeout()
+}
+
+// isTransient reports whether a failure is worth another try: nothing came in
+// time, or nobody was there. Whatever was said is final.
+func isTransient(err error) bool { return isTimeout(err) || errors.Is(err, syscall.ECONNREFUSED) }
+
+// temporary is a problem that may be gone at the next try.
+type temporary struct{ problem *acme.Problem }
+
+func (t temporary) Error() string { return t.problem.Error() }
+
+func (t temporary) Unwrap() error { return t.problem }
+
+// since marks a problem as temporary if what caused it is transient.
+func since(cause error, problem *acme.Problem) error {
+	if isTransient(cause) {
+		return temporary{problem}
+	}
+	return problem
 }
 
 // isOwnFault reports whether a connection failed for want of something on this machine.
