@@ -80,39 +80,28 @@ func CheckHashedAccountURI(uri, prefix string) error {
 	return nil
 }
 
-// PersistIssuer is the name of the CA that a TXT record at _validation-persist is for, in
-// the form of PersistRecord.Issuer, whatever follows it. Who is meant by a record is known before its form is.
-func PersistIssuer(text string) string {
-	issuer, _, _ := strings.Cut(text, ";")
-	return strings.TrimSuffix(strings.ToLower(trimWSP(issuer)), ".")
-}
-
 // ParsePersistRecord reads the value of a TXT record (RFC 8659 §4.2). Parameters that it
 // does not know are ignored. The error is in words that follow "the record is malformed:".
 func ParsePersistRecord(text string) (PersistRecord, error) {
-	r := PersistRecord{Issuer: PersistIssuer(text)}
-	if !isIssuerDomain(r.Issuer) {
-		return PersistRecord{}, errors.New("it does not begin with the domain name of a CA")
+	value, err := ParseIssueValue(text)
+	if err != nil {
+		return PersistRecord{}, err
 	}
-	_, parameters, ok := strings.Cut(text, ";")
+	r := PersistRecord{Issuer: value.Issuer}
 	seen := map[string]bool{}
-	for part := range strings.SplitSeq(parameters, ";") {
-		if !ok || trimWSP(parameters) == "" {
-			break // no parameters at all, with or without a semicolon
+	for _, p := range value.Parameters {
+		if seen[p.Tag] {
+			return PersistRecord{}, fmt.Errorf("it has the parameter %.32q twice", p.Tag)
 		}
-		tag, value, err := parsePersistParameter(part)
-		if err != nil {
-			return PersistRecord{}, err
-		}
-		if seen[tag] {
-			return PersistRecord{}, fmt.Errorf("it has the parameter %.32q twice", tag)
-		}
-		seen[tag] = true
-		if err := r.set(tag, value); err != nil {
+		seen[p.Tag] = true
+		if err := r.set(p.Tag, p.Value); err != nil {
 			return PersistRecord{}, err
 		}
 	}
-	if r.AccountURI == "" {
+	switch {
+	case r.Issuer == "":
+		return PersistRecord{}, errors.New("it does not begin with the domain name of a CA")
+	case r.AccountURI == "":
 		return PersistRecord{}, errors.New("it has no accounturi, which must name the account")
 	}
 	return r, nil
@@ -130,7 +119,7 @@ func (r *PersistRecord) set(tag, value string) error {
 		if errors.Is(err, strconv.ErrRange) {
 			err = nil // the number that comes with it is the largest there is
 		}
-		if err != nil || value[0] == '+' {
+		if err != nil {
 			return errors.New("its persistUntil is not a number of seconds since 1970")
 		}
 		r.Until = time.Unix(int64(min(seconds, maxUntil)), 0).UTC()
@@ -140,44 +129,3 @@ func (r *PersistRecord) set(tag, value string) error {
 
 // maxUntil is the last second of the year 9999: what lies beyond has no form in RFC 3339.
 const maxUntil = 253402300799
-
-// parsePersistParameter reads "tag=value" with space around each.
-func parsePersistParameter(part string) (tag, value string, err error) {
-	tag, value, ok := strings.Cut(part, "=")
-	tag, value = strings.ToLower(trimWSP(tag)), trimWSP(value)
-	if !ok || !isLDH(tag) {
-		return "", "", fmt.Errorf("%.64q is not a parameter, TAG=VALUE", trimWSP(part))
-	}
-	for i := range len(value) {
-		if c := value[i]; c < 0x21 || c > 0x7e { // and no semicolon, at which the text was cut
-			return "", "", fmt.Errorf("the value of %.32q has a character that is not allowed there", tag)
-		}
-	}
-	if value == "" && (tag == "accounturi" || tag == "persistuntil") {
-		return "", "", fmt.Errorf("its %.32s is empty", tag)
-	}
-	return tag, value, nil
-}
-
-// isIssuerDomain reports whether s is an issuer-domain-name (RFC 8659 §4.2).
-func isIssuerDomain(s string) bool {
-	for label := range strings.SplitSeq(s, ".") {
-		if !isLDH(label) {
-			return false
-		}
-	}
-	return len(s) <= 253
-}
-
-// isLDH reports whether s, in lower case, is a label or tag of RFC 8659 §4.2: letters, digits, and hyphens within.
-func isLDH(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-') {
-			return false
-		}
-	}
-	return s != "" && s[0] != '-' && s[len(s)-1] != '-'
-}
-
-func trimWSP(s string) string { return strings.Trim(s, " \t") }

@@ -83,7 +83,7 @@ func FuzzParsePersistRecord(f *testing.F) {
 			}
 			return
 		}
-		if again, err := acme.ParsePersistRecord(r.String()); err != nil || again != r || acme.PersistIssuer(text) != r.Issuer {
+		if again, err := acme.ParsePersistRecord(r.String()); err != nil || again != r || acme.IssuerOf(text) != r.Issuer {
 			t.Errorf("%q is %+v and, written and read again, %+v: %v", text, r, again, err)
 		}
 	})

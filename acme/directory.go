@@ -23,4 +23,6 @@ type Meta struct {
 	// What dns-persist-01 records are made of from draft-ietf-acme-dns-persist-02 on (§3.2, §4.1).
 	IssuerDomainNames []string `json:"issuerDomainNames,omitempty"`
 	AccountHashPrefix string   `json:"accountHashPrefix,omitempty"`
+	// InBandOnionCAARequired says that finalize needs OnionCAA for names under .onion (RFC 9799 §6.4.1).
+	InBandOnionCAARequired bool `json:"inBandOnionCAARequired,omitempty"`
 }

@@ -39,6 +39,8 @@ type NewOrder struct {
 // Finalize is the payload of a finalize request (RFC 8555 §7.4).
 type Finalize struct {
 	CSR string `json:"csr"` // base64url of the DER, without padding
+	// OnionCAA has the CAA records of each onion service in the order, by its name (RFC 9799 §6.4).
+	OnionCAA map[string]OnionCAA `json:"onionCAA,omitempty"`
 }
 
 // Revocation is the payload of a revokeCert request (RFC 8555 §7.6).

@@ -31,6 +31,7 @@ const (
 	TypeInvalidContact          ProblemType = typePrefix + "invalidContact"
 	TypeInvalidProfile          ProblemType = typePrefix + "invalidProfile" // draft-ietf-acme-profiles
 	TypeMalformed               ProblemType = typePrefix + "malformed"
+	TypeOnionCAARequired        ProblemType = typePrefix + "onionCAARequired" // RFC 9799 §6.4.1
 	TypeOrderNotReady           ProblemType = typePrefix + "orderNotReady"
 	TypeRateLimited             ProblemType = typePrefix + "rateLimited"
 	TypeRejectedIdentifier      ProblemType = typePrefix + "rejectedIdentifier"

@@ -170,7 +170,7 @@ func (c *CA) openHierarchy(context.Context) error {
 	names = names.Union(acme.Subtrees{Domains: named.Names})
 	if c.hierarchy, err = openHierarchy(hierarchyConfig{
 		dir: c.dir, published: c.published, log: c.log,
-		standard: names, asked: c.config.Names, newRoot: c.config.NewRoot, label: host, usages: c.config.Profiles.Usages(),
+		standard: names, asked: c.config.asked(), newRoot: c.config.NewRoot, label: host, usages: c.config.Profiles.Usages(),
 	}); err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ type Challenges struct {
 	// Issuers are the names of this CA in records of dns-persist-01, at most ten; nil
 	// means the host of its URL.
 	Issuers []string
+	// Onion offers onion-csr-01, and with it certificates for names under .onion.
+	Onion bool
 }
 
 // proving is what c means for a CA at url, or why it cannot be had.
@@ -28,6 +30,12 @@ func (c Challenges) proving(url string) (rules.Proving, error) {
 			return p, fmt.Errorf("dns-persist-01: %w", err)
 		}
 		offer = append(offer, acme.DNSPersist01)
+	}
+	if c.Onion {
+		offer = append(offer, acme.OnionCSR01)
+		if len(p.Issuers) == 0 { // whom the CAA records of a service can name
+			p.Issuers = hostName(mustParse(url).Hostname())
+		}
 	}
 	p.Offer = offer
 	return p, nil
@@ -41,10 +49,9 @@ func (c Challenges) checkPersist(p *rules.Proving, host string) error {
 		return fmt.Errorf("there is no draft %.16q: choose -00, -01 or -02", c.Persist)
 	}
 	if len(p.Issuers) == 0 {
-		if _, err := netip.ParseAddr(host); err == nil {
-			return errors.New("records need a name of this CA, and its URL has an address: name it")
+		if p.Issuers = hostName(host); p.Issuers == nil {
+			return errors.New("records need a name of this CA, and its URL has an address: name it with --issuer-domain")
 		}
-		p.Issuers = []string{strings.ToLower(host)}
 	}
 	if len(p.Issuers) > acme.MaxIssuerDomains {
 		return fmt.Errorf("%d names of this CA are too many: at most %d fit into a challenge", len(p.Issuers), acme.MaxIssuerDomains)
@@ -55,4 +62,20 @@ func (c Challenges) checkPersist(p *rules.Proving, host string) error {
 		}
 	}
 	return nil
+}
+
+// hostName is host as a list of names: none if it is an address.
+func hostName(host string) []string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	return []string{strings.ToLower(host)}
+}
+
+// asked is for which names the operator wants the root to vouch: with onion-csr-01 also for those of Tor.
+func (c Config) asked() acme.Subtrees {
+	if !c.Challenges.Onion {
+		return c.Names
+	}
+	return c.Names.Union(acme.Subtrees{Domains: []string{"onion"}})
 }

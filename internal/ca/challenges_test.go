@@ -17,6 +17,7 @@ type proving struct {
 	*catest.Authority
 	zone   *zone
 	key    crypto.Signer // of the account
+	leaf   crypto.Signer // of the last certificate that was finalized by hand
 	client *acme.Client
 	ctx    context.Context
 }

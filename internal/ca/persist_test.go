@@ -108,7 +108,7 @@ func TestDNSPersist01Refuses(t *testing.T) {
 		want   acme.ProblemType
 		words  string
 	}{
-		{"%s", "authority.example; accounturi=", "%s", acme.TypeMalformed, "accounturi is empty"},
+		{"%s", "authority.example; accounturi=", "%s", acme.TypeMalformed, "no accounturi"},
 		{"%s", "authority.example; policy=wildcard", "%s", acme.TypeMalformed, "no accounturi"},
 		{"%s", "authority.example; accounturi=%s; policy=wildcard; policy=wildcard", "%s", acme.TypeMalformed, "twice"},
 		{"%s", "authority.example; accounturi=%s; persistUntil=tomorrow", "%s", acme.TypeMalformed, "persistUntil"},

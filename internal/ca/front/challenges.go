@@ -46,4 +46,5 @@ func (f *Front) describeProving(meta *acme.Meta) {
 	if proving.Offers(acme.DNSPersist01) && proving.Draft() == acme.PersistDraft02 {
 		meta.IssuerDomainNames, meta.AccountHashPrefix = proving.Issuers, proving.HashPrefix
 	}
+	meta.InBandOnionCAARequired = proving.Offers(acme.OnionCSR01)
 }

@@ -66,7 +66,7 @@ func ownOrder(tx *store.Tx, r accountRequest) (rules.Order, []rules.Authz, error
 // A crash before the commit leaves the order ready. One after it leaves the order
 // processing under a lease, and whoever finds that lapsed issues the certificate.
 func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
-	csr, problem := readCSR(r.payload)
+	req, csr, problem := readFinalize(r.payload)
 	if problem != nil {
 		return reply{}, problem
 	}
@@ -90,6 +90,9 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		if problem := f.Policy.Offers(before, csr); problem != nil {
 			return problem
 		}
+		if problem := rules.CheckOnions(f.Policy, before, csr, onions(r, req, tx.Now)); problem != nil {
+			return problem
+		}
 		if err := refuseCertificateKey(tx, csr.PublicKey); err != nil {
 			return err
 		}
@@ -105,20 +108,25 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 	return f.showOrder(ctx, r)
 }
 
-// readCSR reads the payload of a finalize request.
-func readCSR(payload []byte) (rules.CSR, *acme.Problem) {
-	req, problem := decode[acme.Finalize](payload)
-	if problem != nil {
-		return rules.CSR{}, problem
+// readFinalize reads the payload of a finalize request, and the CSR in it.
+func readFinalize(payload []byte) (req acme.Finalize, csr rules.CSR, problem *acme.Problem) {
+	if req, problem = decode[acme.Finalize](payload); problem != nil {
+		return req, csr, problem
 	}
 	if req.CSR == "" {
-		return rules.CSR{}, acme.Problemf(acme.TypeMalformed, `the payload has no "csr"`)
+		return req, csr, acme.Problemf(acme.TypeMalformed, `the payload has no "csr"`)
 	}
 	der, problem := acme.DecodeBase64URL("csr", req.CSR)
 	if problem != nil {
-		return rules.CSR{}, problem
+		return req, csr, problem
 	}
-	return rules.ParseCSR(der)
+	csr, problem = rules.ParseCSR(der)
+	return req, csr, problem
+}
+
+// onions is what a finalize request says about onion services (RFC 9799 §6.4).
+func onions(r accountRequest, req acme.Finalize, now time.Time) rules.OnionClaim {
+	return rules.OnionClaim{AccountURL: r.kid, Sets: req.OnionCAA, Now: now}
 }
 
 // refuseCertificateKey refuses to certify a key that any account has (RFC 8555 §11.1) or

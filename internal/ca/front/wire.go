@@ -1,6 +1,7 @@
 package front
 
 import (
+	"encoding/base64"
 	"net"
 	"net/http"
 	"net/netip"
@@ -144,6 +145,9 @@ func (b base) wireChallenge(a rules.Authz, c rules.Challenge) acme.Challenge {
 		Status: c.Status,
 		Token:  c.Token,
 		Error:  c.Error,
+	}
+	if c.Nonce != nil {
+		wire.Nonce = base64.StdEncoding.EncodeToString(c.Nonce) // RFC 9799 §3.2: with padding
 	}
 	if c.Validated != nil {
 		wire.Validated = stamp(*c.Validated)

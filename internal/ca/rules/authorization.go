@@ -32,6 +32,8 @@ type Challenge struct {
 	Validated        *time.Time    `json:"validated,omitempty"`
 	Error            *acme.Problem `json:"error,omitempty"`
 
+	// Nonce is what the response to an onion-csr-01 challenge must hold, in the place of a token (RFC 9799 §3.2).
+	Nonce []byte `json:"nonce,omitempty"`
 	// AccountURL is the account's URL as the client wrote it in its response.
 	AccountURL string `json:"accountURL,omitempty"`
 	// URL and Response are the challenge's URL as the client wrote it and what it sent there. They are kept

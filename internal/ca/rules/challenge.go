@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"crypto/rand"
 	"slices"
 	"time"
 
@@ -21,6 +22,11 @@ func (c *Challenge) takeResponse(answer Answer) *acme.Problem {
 	c.AccountURL = answer.AccountURL
 	if !hasResponse(c.Type) {
 		return nil
+	}
+	if c.Type == acme.OnionCSR01 {
+		if _, problem := acme.ReadOnionCSRResponse(answer.Payload); problem != nil {
+			return problem
+		}
 	}
 	if len(answer.Payload) > maxResponse {
 		return acme.Problemf(acme.TypeMalformed, "the response has %d octets, and at most %d are read: send fewer certificates", len(answer.Payload), maxResponse)
@@ -88,7 +94,12 @@ const maxPending = 30 * 24 * time.Hour
 
 func newChallenge(kind acme.ChallengeType) Challenge {
 	c := Challenge{Type: kind, Status: acme.StatusPending}
-	if kind != acme.DNSPersist01 {
+	switch kind {
+	case acme.DNSPersist01:
+	case acme.OnionCSR01:
+		c.Nonce = make([]byte, 16) // RFC 9799 §3.2 asks for 64 bits
+		_, _ = rand.Read(c.Nonce)  // never fails
+	default:
 		c.Token = newToken()
 	}
 	return c
@@ -108,7 +119,10 @@ func (p Policy) challengesFor(id acme.Identifier, profile Profile) []acme.Challe
 // fits reports whether a challenge of a type can prove control of id. A wildcard needs a DNS
 // challenge (RFC 8555 §7.1.3, BR §3.2.2.4.19, §3.2.2.4.20), and an address must not have one (RFC 8738 §7).
 func fits(kind acme.ChallengeType, id acme.Identifier) bool {
-	_, wildcard := id.Base()
+	base, wildcard := id.Base()
+	if acme.IsOnion(base.Value) {
+		return kind == acme.OnionCSR01 // not in the DNS (RFC 9799 §3.1.1), and there is no way into Tor from here
+	}
 	switch kind {
 	case acme.HTTP01, acme.TLSALPN01:
 		return !wildcard

@@ -73,6 +73,9 @@ func (p Policy) accept(id acme.Identifier, profile Profile, named bool) (acme.Id
 func (p Policy) refusal(id acme.Identifier) *acme.Problem {
 	if id.Type == acme.DNS {
 		base, _ := id.Base()
+		if problem := p.refuseOnion(base); problem != nil {
+			return problem
+		}
 		if strings.Contains(base.Value, "xn--") {
 			// RFC 5890 §2.3.2.1: an A-label is one that decodes, and encodes to itself again.
 			unicode, err := idna.Lookup.ToUnicode(base.Value)

@@ -112,7 +112,7 @@ func (a *attempt) persistAt(ctx context.Context, domain string) error {
 	}
 	var first *acme.Problem
 	for _, text := range found.Values {
-		if !slices.Contains(a.request.Persist.Issuers, acme.PersistIssuer(text)) {
+		if !slices.Contains(a.request.Persist.Issuers, acme.IssuerOf(text)) {
 			continue // another CA's, or nobody's
 		}
 		problem := a.judge(text, domain, time.Now())

@@ -29,6 +29,7 @@ type Request struct {
 	AccountURL       string             `json:"accountURL,omitempty"`       // as the client wrote it in its response
 	ChallengeURL     string             `json:"challengeURL,omitempty"`     // likewise; of types whose response has members
 	Response         []byte             `json:"response,omitempty"`         // what the client sent: a JSON object
+	Nonce            []byte             `json:"nonce,omitempty"`            // of onion-csr-01
 	Persist          *Persist           `json:"persist,omitempty"`          // of dns-persist-01
 }
 
@@ -150,6 +151,8 @@ func (a *attempt) prove(ctx context.Context) error {
 		return a.dnsAccount01(ctx)
 	case acme.DNSPersist01:
 		return a.dnsPersist01(ctx)
+	case acme.OnionCSR01:
+		return a.onionCSR01()
 	default:
 		return fmt.Errorf("challenge type %.32q is not validated here", a.request.Type)
 	}
@@ -172,8 +175,12 @@ func checkRequest(req Request) error {
 		return fmt.Errorf("%.32s is not for wildcards (RFC 8555 §7.1.3)", req.Type)
 	case req.Type == acme.DNSAccount01 && (req.AccountURL == "" || len(req.AccountURL) > maxURL):
 		return errors.New("the account's URL has an impossible length")
+	case id.Type == acme.DNS && acme.IsOnion(id.Value) != (req.Type == acme.OnionCSR01):
+		return errors.New("names under .onion are proven by onion-csr-01, and no others are (RFC 9799 §3)")
 	case req.Type == acme.DNSPersist01:
 		return req.Persist.check()
+	case req.Type == acme.OnionCSR01:
+		return checkOnionRequest(req)
 	case !acme.ValidToken(req.Token):
 		return errors.New("the token is not base64url")
 	case len(req.KeyAuthorization) <= len(req.Token) || len(req.KeyAuthorization) > maxKeyAuthorization:

@@ -21,6 +21,7 @@ func (w *Worker) question(ctx context.Context, a rules.Authz, c rules.Challenge)
 		AccountURL:       c.AccountURL,
 		ChallengeURL:     c.URL,
 		Response:         c.Response,
+		Nonce:            c.Nonce,
 	}
 	if c.Type != acme.DNSPersist01 {
 		return request, nil

@@ -1,0 +1,229 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+)
+
+// refuseOnion says why no certificate is issued for a name under .onion; nil if one is.
+// Such a name is not in the DNS (RFC 7686), so without onion-csr-01 nothing could prove control of it.
+func (p Policy) refuseOnion(base acme.Identifier) *acme.Problem {
+	if !acme.IsOnion(base.Value) {
+		return nil
+	}
+	if !p.Proving.Offers(acme.OnionCSR01) {
+		return acme.Problemf(acme.TypeRejectedIdentifier, "this CA does not issue for names under .onion (its operator can change that with --onion)")
+	}
+	if _, err := acme.OnionKey(base.Value); err != nil {
+		return acme.Problemf(acme.TypeRejectedIdentifier, "%s", err)
+	}
+	return nil
+}
+
+// OnionRecords are the CAA records that an onion service has signed for one of an order's identifiers.
+type OnionRecords struct {
+	Identifier acme.Identifier
+	Records    []CAARecord
+}
+
+// CAARecord is a CAA record (RFC 8659 §4.1).
+type CAARecord struct {
+	Critical bool
+	Tag      string // in lower case
+	Value    string
+}
+
+// How long a record set may be signed for (RFC 9799 §6.4: 8 hours), with some slack
+// for clocks, which clients of Tor set wrong on purpose.
+const maxOnionCAA = 8*time.Hour + 15*time.Minute
+
+// ReadOnionCAA checks what came with a finalize request as CAA record sets of onion services
+// (RFC 9799 §6.4), and gives the records for each of the order's identifiers under .onion. This CA
+// cannot read a service's descriptor, so there must be a set for each.
+func ReadOnionCAA(ids []acme.Identifier, sent map[string]acme.OnionCAA, now time.Time) ([]OnionRecords, *acme.Problem) {
+	var list []OnionRecords
+	var wrong []*acme.Problem
+	for _, id := range ids {
+		base, _ := id.Base()
+		if id.Type != acme.DNS || !acme.IsOnion(base.Value) {
+			continue
+		}
+		records, problem := readOnionCAA(base.Value, sent, now)
+		if problem != nil {
+			wrong = append(wrong, problem.About(id))
+		}
+		list = append(list, OnionRecords{id, records})
+	}
+	if len(wrong) > 0 {
+		return nil, together(wrong, "CAA records of some onion services are missing or cannot be used (RFC 9799 §6.4)")
+	}
+	return list, nil
+}
+
+func readOnionCAA(name string, sent map[string]acme.OnionCAA, now time.Time) ([]CAARecord, *acme.Problem) {
+	service := acme.OnionService(name)
+	set, ok := sent[service]
+	if !ok {
+		return nil, acme.Problemf(acme.TypeOnionCAARequired, `"onionCAA" has no member %q: this CA cannot ask the service, so its signed CAA records must come with the request, or null signed if it has none`, service)
+	}
+	key, err := acme.OnionKey(service)
+	switch expiry := time.Unix(set.Expiry, 0); {
+	case err != nil:
+		return nil, acme.Problemf(acme.TypeRejectedIdentifier, "%s", err)
+	case !now.Before(expiry):
+		return nil, acme.Problemf(acme.TypeMalformed, `the CAA records of %s expired on %s: sign them anew`, service, expiry.UTC().Format(time.RFC3339))
+	case expiry.After(now.Add(maxOnionCAA)):
+		return nil, acme.Problemf(acme.TypeMalformed, `the CAA records of %s are signed for more than 8 hours`, service)
+	case !set.Verify(key):
+		return nil, acme.Problemf(acme.TypeUnauthorized, "the signature of the CAA records of %s is not by the key of the service", service)
+	case set.CAA == nil:
+		return nil, nil
+	}
+	records, why := parseOnionCAA(*set.CAA)
+	if why != "" {
+		return nil, acme.Problemf(acme.TypeMalformed, "the CAA records of %s cannot be read: %s", service, why)
+	}
+	return records, nil
+}
+
+// maxOnionRecords bounds the records of one onion service.
+const maxOnionRecords = 100
+
+// parseOnionCAA reads lines such as `caa 128 issue "ca.example"` (RFC 9799 §6, RFC 8659 §4.1.1). What
+// cannot be read is refused: it might be what forbids to issue.
+func parseOnionCAA(text string) (records []CAARecord, why string) {
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		line = strings.TrimSuffix(line, "\r")
+		if line == "" {
+			continue
+		}
+		fields := strings.SplitN(line, " ", 4)
+		if len(fields) != 4 || fields[0] != "caa" {
+			return nil, `a line is not of the form: caa FLAGS TAG "VALUE"`
+		}
+		flags, err := strconv.ParseUint(fields[1], 10, 8)
+		if err != nil {
+			return nil, "the flags of a record are not a number from 0 to 255"
+		}
+		value, ok := unquote(fields[3])
+		if !ok || fields[2] == "" {
+			return nil, "a record has no tag, or its value is not closed by a quotation mark"
+		}
+		records = append(records, CAARecord{Critical: flags&128 != 0, Tag: strings.ToLower(fields[2]), Value: value})
+		if len(records) > maxOnionRecords {
+			return nil, "they are too many"
+		}
+	}
+	return records, ""
+}
+
+// unquote reads a value in the presentation format of RFC 8659 §4.1.1: a word, or
+// text between quotation marks, within which a backslash stands before a quotation mark or a backslash.
+func unquote(text string) (string, bool) {
+	if !strings.HasPrefix(text, `"`) {
+		return text, text != "" && !strings.ContainsAny(text, `" `)
+	}
+	var value strings.Builder
+	for i := 1; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			return value.String(), i == len(text)-1
+		case c == '\\' && i+1 < len(text) && (text[i+1] == '"' || text[i+1] == '\\'):
+			i++
+			value.WriteByte(text[i])
+		case c == '\\':
+			return "", false // RFC 1035 §5.1 has octets by number; no value of CAA needs them
+		default:
+			value.WriteByte(c)
+		}
+	}
+	return "", false
+}
+
+// OnionClaim is what a finalize request says about the onion services in its order.
+type OnionClaim struct {
+	AccountURL string // as the client knows it
+	Sets       map[string]acme.OnionCAA
+	Now        time.Time
+}
+
+// CheckOnions decides whether the onion services in an order let this CA issue for a CSR (RFC 9799 §3.2, §6). An
+// order without any needs nothing.
+func CheckOnions(p Policy, o Order, csr CSR, claim OnionClaim) *acme.Problem {
+	sets, problem := ReadOnionCAA(o.Identifiers, claim.Sets, claim.Now)
+	if problem != nil {
+		return problem
+	}
+	var refused []*acme.Problem
+	for _, set := range sets {
+		base, wildcard := set.Identifier.Base()
+		if key, err := acme.OnionKey(base.Value); err != nil || key.Equal(csr.PublicKey) {
+			return acme.Problemf(acme.TypeBadCSR, "the key of the CSR is that of an onion service: make another one (RFC 9799 §3.2)")
+		}
+		why := onionCAAForbids(set.Records, p.Proving.Issuers, wildcard, claim.AccountURL)
+		if why != "" {
+			refused = append(refused, acme.Problemf(acme.TypeCAA, "the CAA records of %s forbid to issue: %s", acme.OnionService(base.Value), why).About(set.Identifier))
+		}
+	}
+	if len(refused) > 0 {
+		return together(refused, "CAA records of some onion services forbid to issue")
+	}
+	return nil
+}
+
+// onionCAAForbids says why records forbid a CA with the names in issuers to issue (RFC 8659 §4, RFC 8657); "" if
+// they do not. There is no tree to climb: a service and all below it have one set (RFC 9799 §6.1).
+func onionCAAForbids(records []CAARecord, issuers []string, wildcard bool, accountURL string) string {
+	tag := "issue"
+	for _, r := range records {
+		switch r.Tag {
+		case "issue", "iodef", "issuemail", "issuevmc", "contactemail", "contactphone":
+		case "issuewild":
+			if wildcard {
+				tag = "issuewild" // RFC 8659 §4.3: issue does not count beside it
+			}
+		default:
+			if r.Critical {
+				return fmt.Sprintf("one is critical, and has the tag %.32q, which this CA does not know (RFC 8659 §4.5)", r.Tag)
+			}
+		}
+	}
+	asked, why := false, ""
+	for _, r := range records {
+		if r.Tag != tag {
+			continue
+		}
+		asked = true
+		if why = issueForbids(r.Value, issuers, accountURL); why == "" {
+			return ""
+		}
+	}
+	if !asked {
+		return ""
+	}
+	return why
+}
+
+// issueForbids says why a property issue or issuewild is not for this CA, this account and onion-csr-01; "" if it is.
+func issueForbids(text string, issuers []string, accountURL string) string {
+	value, err := acme.ParseIssueValue(text)
+	if err != nil || !slices.Contains(issuers, value.Issuer) {
+		return fmt.Sprintf("%.64q does not name this CA, which is %s", text, strings.Join(issuers, ", "))
+	}
+	seen := map[string]bool{}
+	for _, p := range value.Parameters {
+		switch {
+		case p.Tag == "accounturi" && (seen[p.Tag] || p.Value != accountURL): // RFC 8657 §3: one, and this
+			return fmt.Sprintf("%.64q is for another account (RFC 8657 §3)", text)
+		case p.Tag == "validationmethods" && (seen[p.Tag] || !slices.Contains(strings.Split(p.Value, ","), string(acme.OnionCSR01))):
+			return fmt.Sprintf("%.64q does not allow onion-csr-01 (RFC 8657 §4)", text)
+		}
+		seen[p.Tag] = true
+	}
+	return ""
+}
