@@ -28,4 +28,7 @@ const (
 	MediaProblem = "application/problem+json"          // RFC 7807 §6.1
 	MediaChain   = "application/pem-certificate-chain" // RFC 8555 §9.1
 	MediaJSON    = "application/json"
+
+	MediaCertificate = "application/pkix-cert"  // one certificate in DER (RFC 2585 §4.1)
+	MediaPKCS7       = "application/pkcs7-mime" // certificates in PKCS #7 (RFC 8551 §3.2)
 )

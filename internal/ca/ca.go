@@ -36,6 +36,9 @@ type Config struct {
 	URL     string        // https://HOST[:PORT]; "" means the machine's name and the port of Listen
 	Names   acme.Subtrees // for which certificates are issued, beside private names and the machine's own
 	NewRoot bool          // make another root if the present one does not permit Names
+	// AlternateRoots is how many roots the first run makes beside the one that is served by
+	// default. Each certifies the issuer, too, so that clients can choose the chain.
+	AlternateRoots int
 
 	Resolvers     []string       // HOST:PORT each; none means those of the machine
 	HTTP01Port    int            // 0 means 80
@@ -170,7 +173,7 @@ func (c *CA) openHierarchy(context.Context) error {
 	names = names.Union(acme.Subtrees{Domains: named.Names})
 	if c.hierarchy, err = openHierarchy(hierarchyConfig{
 		dir: c.dir, published: c.published, log: c.log,
-		standard: names, asked: c.config.asked(), newRoot: c.config.NewRoot, label: host, usages: c.config.Profiles.Usages(),
+		standard: names, asked: c.config.asked(), newRoot: c.config.NewRoot, label: host, alternates: c.config.AlternateRoots, usages: c.config.Profiles.Usages(),
 	}); err != nil {
 		return err
 	}
@@ -240,7 +243,7 @@ func (c *CA) openFront(context.Context) error {
 	handler, err := front.New(front.Config{
 		DB: c.db, Worker: c.worker, Log: c.log,
 		Policy: c.policy(), ExternalKeys: c.config.EAB.Keys,
-		URL: c.url, OwnHost: c.own.owns, Chain: c.hierarchy.chain, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
+		URL: c.url, OwnHost: c.own.owns, Chains: c.hierarchy.chains, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
 	})
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ type authority struct {
 	key         crypto.Signer // nil for a root whose key was taken away
 	issuerURL   string        // of what it signs
 	crlURLs     []string      // under which its CRL was promised, the present one first
+	crosses     []cross       // of an issuer: what other roots say of the same key, the newest root's first
 }
 
 // chain is what is served above a leaf: the issuer, without the root.
@@ -56,6 +57,8 @@ type hierarchyConfig struct {
 	asked     acme.Subtrees       // permitted by request
 	usages    []sign.Usage        // what certificates are for: the newest issuer allows all of it
 	newRoot   bool
+
+	alternates int // roots that the first run makes beside the newest
 }
 
 // openHierarchy loads what there is and makes what is missing: on first use all
@@ -77,6 +80,9 @@ func openHierarchy(c hierarchyConfig) (*hierarchy, error) {
 	if err := h.makeIssuer(now); err != nil {
 		return nil, err
 	}
+	if err := h.makeCrosses(now); err != nil {
+		return nil, err
+	}
 	return h, nil
 }
 
@@ -86,6 +92,11 @@ func written() time.Time { return time.Date(2026, time.November, 23, 0, 0, 0, 0,
 // makeRoot makes a root if there is none, or if the present one will not do and the operator wants another.
 func (h *hierarchy) makeRoot(now time.Time) error {
 	if len(h.roots) == 0 {
+		for range h.alternates {
+			if err := h.addRoot(h.standard.Union(h.asked), now); err != nil {
+				return err
+			}
+		}
 		return h.addRoot(h.standard.Union(h.asked), now)
 	}
 	root := h.roots[0].certificate
@@ -227,6 +238,9 @@ func (h *hierarchy) load() error {
 			return fmt.Errorf("loading issuer %d: %w", pair.Number, err)
 		}
 		a.issuerURL = h.published[0].URL + "/issuers/" + a.id + ".der"
+		if a.crosses, err = h.loadCrosses(a.number); err != nil {
+			return fmt.Errorf("loading issuer %d: %w", pair.Number, err)
+		}
 		h.issuers = append(h.issuers, a)
 	}
 	slices.Reverse(h.roots)
@@ -331,12 +345,4 @@ func (h *hierarchy) byKeyID(keyID []byte) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// chain is what is served above a leaf of an issuer.
-func (h *hierarchy) chain(issuer string) [][]byte {
-	if a := h.find(issuer); a != nil {
-		return a.chain()
-	}
-	return nil
 }

@@ -24,7 +24,7 @@ const (
 // What ends in .new is on its way to its name.
 var known = regexp.MustCompile(`^(?:lock|(?:unfinished|root\.pem|addresses\.json)(?:\.new)?|cairn\.db(?:-wal|-shm|-journal)?` +
 	`|roots(?:/[0-9]+(?:\.new)?(?:/root\.(?:pem|key)(?:\.new)?)?)?` +
-	`|issuers(?:/[0-9]+(?:\.new)?(?:/issuer\.(?:pem|key)(?:\.new)?)?)?` +
+	`|issuers(?:/[0-9]+(?:\.new)?(?:/(?:issuer\.(?:pem|key)|cross-[0-9]+\.pem)(?:\.new)?)?)?` +
 	`|https(?:/(?:cert|key)\.pem(?:\.new)?)?)$`)
 
 // trifles do not make a directory non-empty: our lock, and an intent that was

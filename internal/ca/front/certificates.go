@@ -6,20 +6,62 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
-// certificate hands out the certificate of an order, for as long as its record is
-// kept and whatever became of it since (RFC 8555 §7.4.2).
+// Chain is what can be served above a certificate, up to a root that is left out.
+type Chain struct {
+	ID           string   // tells it from the other chains of the same certificate; fit for a URL
+	Certificates [][]byte // DER; the issuer's first, each certified by the next
+}
+
+// certificate hands out the certificate of an order with its chain, for as long as its
+// record is kept and whatever became of it since (RFC 8555 §7.4.2).
 func (f *Front) certificate(ctx context.Context, r accountRequest) (reply, error) {
-	if problem := asGet(r.payload); problem != nil {
-		return reply{}, problem
+	found, chains, err := f.certified(ctx, r)
+	if err != nil {
+		return reply{}, err
 	}
-	var found rules.Certificate
-	err := f.DB.View(ctx, func(tx *store.Tx) error {
+	return f.handOut(r, found, chains, 0)
+}
+
+// alternate is certificate with another chain than the default one.
+func (f *Front) alternate(ctx context.Context, r accountRequest) (reply, error) {
+	found, chains, err := f.certified(ctx, r)
+	if err != nil {
+		return reply{}, err
+	}
+	i := slices.IndexFunc(chains, func(c Chain) bool { return c.ID == r.ids[1] })
+	if i < 0 {
+		return reply{}, notFound("there is no such chain: see %s", r.base.certificate(r.ids[0]))
+	}
+	return f.handOut(r, found, chains, i)
+}
+
+// certificateIssuer hands out the certificate next above that of an order: what a format
+// without a chain points to (RFC 8555 §7.4.2).
+func (f *Front) certificateIssuer(ctx context.Context, r accountRequest) (reply, error) {
+	_, chains, err := f.certified(ctx, r)
+	if err != nil {
+		return reply{}, err
+	}
+	i := slices.IndexFunc(chains, func(c Chain) bool { return c.ID == r.ids[1] })
+	if i < 0 || len(chains[i].Certificates) == 0 {
+		return reply{}, notFound("there is no such chain: see %s", r.base.certificate(r.ids[0]))
+	}
+	return reply{status: http.StatusOK, mediaType: acme.MediaCertificate, raw: chains[i].Certificates[0]}, nil
+}
+
+// certified finds the certificate of the order that r is about, and its chains.
+func (f *Front) certified(ctx context.Context, r accountRequest) (found rules.Certificate, chains []Chain, err error) {
+	if problem := asGet(r.payload); problem != nil {
+		return found, nil, problem
+	}
+	err = f.DB.View(ctx, func(tx *store.Tx) error {
 		order, _, err := ownOrder(tx, r)
 		if err != nil {
 			return err
@@ -31,13 +73,44 @@ func (f *Front) certificate(ctx context.Context, r accountRequest) (reply, error
 		return err
 	})
 	if err != nil {
-		return reply{}, fmt.Errorf("handing out the certificate of order %s: %w", r.ids[0], err)
+		return found, nil, fmt.Errorf("handing out the certificate of order %s: %w", r.ids[0], err)
 	}
-	chain, err := encodeChain(found.DER, f.Chain(found.Issuer))
+	if chains = f.Chains(found); len(chains) == 0 {
+		return found, nil, fmt.Errorf("certificate %s has no chain: its issuer %q is unknown", found.Serial, found.Issuer)
+	}
+	return found, chains, nil
+}
+
+// handOut answers with a certificate and one of its chains, in the format that the client likes
+// best. Each chain names all the others.
+func (f *Front) handOut(r accountRequest, found rules.Certificate, chains []Chain, chosen int) (reply, error) {
+	answer := reply{status: http.StatusOK, mediaType: preferred(r.accept, acme.MediaChain, acme.MediaCertificate, acme.MediaPKCS7), vary: "Accept"}
+	for i, chain := range chains {
+		url := r.base.certificate(r.ids[0])
+		if i > 0 {
+			url = r.base.alternate(r.ids[0], chain.ID)
+		}
+		if i != chosen {
+			answer.links = append(answer.links, link(url, "alternate"))
+		}
+	}
+	var err error
+	switch answer.mediaType {
+	case acme.MediaCertificate:
+		answer.raw = found.DER
+		for _, chain := range slices.Concat(chains[chosen:chosen+1], chains[:chosen], chains[chosen+1:]) {
+			answer.links = append(answer.links, link(r.base.alternate(r.ids[0], chain.ID)+"/issuer", "up"))
+		}
+	case acme.MediaPKCS7:
+		answer.mediaType += "; smime-type=certs-only" // RFC 8551 §3.2.2
+		answer.raw, err = certsOnly(append([][]byte{found.DER}, chains[chosen].Certificates...))
+	default:
+		answer.raw, err = encodeChain(found.DER, chains[chosen].Certificates)
+	}
 	if err != nil {
 		return reply{}, fmt.Errorf("encoding certificate %s: %w", found.Serial, err)
 	}
-	return reply{status: http.StatusOK, mediaType: acme.MediaChain, raw: chain}, nil
+	return answer, nil
 }
 
 // encodeChain writes the leaf and what certifies it as RFC 8555 §9.1 asks for: strict

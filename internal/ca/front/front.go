@@ -34,7 +34,7 @@ type Worker interface {
 	Issue(o rules.Order) <-chan struct{}
 }
 
-// Config says what a Front serves. DB, Worker, Policy, URL, OwnHost, Chain, Issuer and Log are required.
+// Config says what a Front serves. DB, Worker, Policy, URL, OwnHost, Chains, Issuer and Log are required.
 type Config struct {
 	DB     *store.DB
 	Worker Worker
@@ -43,8 +43,8 @@ type Config struct {
 	URL string
 	// OwnHost reports whether host, without a port, is one of the CA's names or addresses.
 	OwnHost func(host string) bool
-	// Chain gives the certificates above a leaf of an issuer, in DER and in order (RFC 8555 §9.1).
-	Chain func(issuer string) [][]byte
+	// Chains gives what can stand above a certificate, the default first (RFC 8555 §7.4.2).
+	Chains func(rules.Certificate) []Chain
 	// Issuer finds the ID of the issuer whose certificate has a subject key identifier.
 	Issuer func(keyID []byte) (id string, ok bool)
 	// ExternalKeys are MAC keys for external account bindings, by their IDs, beside those in the
@@ -74,7 +74,7 @@ type Front struct {
 
 // New checks c and makes a Front of it.
 func New(c Config) (*Front, error) {
-	if c.DB == nil || c.Worker == nil || c.OwnHost == nil || c.Chain == nil || c.Issuer == nil || c.Log == nil || len(c.Policy.Profiles) == 0 {
+	if c.DB == nil || c.Worker == nil || c.OwnHost == nil || c.Chains == nil || c.Issuer == nil || c.Log == nil || len(c.Policy.Profiles) == 0 {
 		return nil, errors.New("a front needs a store, a worker, a policy with a profile, its own names, chains, issuers and a log")
 	}
 	u, err := url.Parse(c.URL)
@@ -128,6 +128,8 @@ func (f *Front) routes() []resource {
 		{path: at.Authz, byAccount: f.authorization},
 		{path: at.Challenge, byAccount: f.challenge},
 		{path: at.Certificate, byAccount: f.certificate},
+		{path: at.Alternate, byAccount: f.alternate},
+		{path: at.Alternate + "/issuer", byAccount: f.certificateIssuer},
 		{path: at.RenewalInfo + "/*.*", public: f.renewalInfo},
 		{path: at.RevokeCert, byAccount: f.revokeByAccount, byKey: f.revokeByKey},
 	}

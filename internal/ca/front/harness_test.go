@@ -83,9 +83,11 @@ func newAuthority(t testing.TB, edit func(*front.Config)) *authority {
 	config := front.Config{
 		DB: a.db, Worker: a.worker, Policy: policy(t), URL: "https://ca.internal:8443",
 		OwnHost: func(host string) bool { return host == "127.0.0.1" || host == "ca.test" || host == "::1" },
-		Chain:   func(string) [][]byte { return [][]byte{a.worker.issuer.Raw} },
-		Issuer:  func(keyID []byte) (string, bool) { return "issuer", bytes.Equal(keyID, a.worker.issuer.SubjectKeyId) },
-		Log:     slog.New(slog.NewTextHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Chains: func(rules.Certificate) []front.Chain {
+			return []front.Chain{{ID: "root-1", Certificates: [][]byte{a.worker.issuer.Raw}}}
+		},
+		Issuer: func(keyID []byte) (string, bool) { return "issuer", bytes.Equal(keyID, a.worker.issuer.SubjectKeyId) },
+		Log:    slog.New(slog.NewTextHandler(a.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		// Long, so that no test depends on how fast the machine is.
 		ChallengeWait: time.Minute, FinalizeWait: time.Minute,
 	}

@@ -15,6 +15,7 @@ type Paths struct {
 	Authz           string // *: the authorization's ID
 	Challenge       string // */*: the authorization's ID and the challenge's type
 	Certificate     string // *: the ID of its order
+	Alternate       string // */*: the ID of its order and that of the chain
 	RenewalInfo     string // without an identifier, as the directory has it (RFC 9773 §3)
 }
 
@@ -25,7 +26,7 @@ func standardPaths() Paths {
 		NewAuthz: "new-authz", RevokeCert: "revoke-cert", KeyChange: "key-change",
 		Account: "account/*", Orders: "account/*/orders",
 		Order: "order/*", Finalize: "order/*/finalize",
-		Authz: "authz/*", Challenge: "challenge/*/*", Certificate: "certificate/*", RenewalInfo: "renewal-info",
+		Authz: "authz/*", Challenge: "challenge/*/*", Certificate: "certificate/*", Alternate: "certificate/*/*", RenewalInfo: "renewal-info",
 	}
 }
 

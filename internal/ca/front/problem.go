@@ -22,6 +22,7 @@ type reply struct {
 	location   string
 	links      []string      // beyond the one to the directory
 	retryAfter time.Duration // 0 for none
+	vary       string        // the header of the request that the answer depends on
 	mediaType  string        // of raw; "" means that body is sent, as JSON
 	raw        []byte
 	body       any // nil for none
@@ -52,6 +53,9 @@ func (f *Front) write(v *visit, answer reply) error {
 	}
 	if answer.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(answer.retryAfter.Seconds()))))
+	}
+	if answer.vary != "" {
+		h.Set("Vary", answer.vary)
 	}
 	if mediaType != "" {
 		h.Set("Content-Type", mediaType)

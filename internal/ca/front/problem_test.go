@@ -18,7 +18,9 @@ import (
 )
 
 func TestInternalErrorsAreNotTold(t *testing.T) {
-	a := newAuthority(t, func(c *front.Config) { c.Chain = func(string) [][]byte { return [][]byte{nil} } })
+	a := newAuthority(t, func(c *front.Config) {
+		c.Chains = func(rules.Certificate) []front.Chain { return []front.Chain{{Certificates: [][]byte{nil}}} }
+	})
 	c := a.register()
 	_, o := c.ready("a.test")
 	o = read[acme.Order](c.post(o.Finalize, csr(t, newKey(t), "a.test")).want(http.StatusOK))
@@ -115,7 +117,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 	}
 	defer db.Close()
 	good := front.Config{DB: db, Worker: newWorker(t, db), Policy: policy(t), URL: "https://ca.test",
-		OwnHost: func(string) bool { return false }, Chain: func(string) [][]byte { return nil },
+		OwnHost: func(string) bool { return false }, Chains: func(rules.Certificate) []front.Chain { return nil },
 		Issuer: func([]byte) (string, bool) { return "", false }, Log: discard}
 	if _, err := front.New(good); err != nil {
 		t.Fatal(err)
@@ -125,7 +127,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"no worker":      func(c *front.Config) { c.Worker = nil },
 		"no profile":     func(c *front.Config) { c.Policy = rules.Policy{} },
 		"no names":       func(c *front.Config) { c.OwnHost = nil },
-		"no chain":       func(c *front.Config) { c.Chain = nil },
+		"no chain":       func(c *front.Config) { c.Chains = nil },
 		"no issuers":     func(c *front.Config) { c.Issuer = nil },
 		"no log":         func(c *front.Config) { c.Log = (*slog.Logger)(nil) },
 		"no URL":         func(c *front.Config) { c.URL = "" },

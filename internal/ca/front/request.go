@@ -33,7 +33,8 @@ type request struct {
 	url     string   // of the resource; the client signed it
 	ids     []string // the identifiers in its path
 	query   url.Values
-	payload []byte // empty for POST-as-GET (RFC 8555 §6.3)
+	accept  []string // the Accept headers
+	payload []byte   // empty for POST-as-GET (RFC 8555 §6.3)
 }
 
 // accountRequest is a request signed with the key of an account, which was valid then.
@@ -70,7 +71,7 @@ func (f *Front) authenticate(v *visit) (reply, error) {
 	if !f.nonces.redeem(jws.Header.Nonce) {
 		return reply{}, acme.Problemf(acme.TypeBadNonce, "the nonce is unknown, expired or used: sign again with the one in the header Replay-Nonce of this response")
 	}
-	signed := request{base: v.base, url: v.address(), ids: v.ids, query: v.URL.Query(), payload: jws.Payload}
+	signed := request{base: v.base, url: v.address(), ids: v.ids, query: v.URL.Query(), accept: v.Header.Values("Accept"), payload: jws.Payload}
 	if jws.Header.URL != signed.url { // RFC 8555 §6.4: string equality
 		return reply{}, acme.Problemf(acme.TypeUnauthorized, `"url" in the protected header is %.256q, but the request went to %s`, jws.Header.URL, signed.url)
 	}

@@ -34,6 +34,7 @@ func (b base) orders(account string) string   { return b.at(b.paths.Orders, acco
 func (b base) order(id string) string         { return b.at(b.paths.Order, id) }
 func (b base) finalize(order string) string   { return b.at(b.paths.Finalize, order) }
 func (b base) certificate(of string) string   { return b.at(b.paths.Certificate, of) }
+func (b base) alternate(of, id string) string { return b.at(b.paths.Alternate, of, id) }
 func (b base) authorization(id string) string { return b.at(b.paths.Authz, id) }
 func (b base) challenge(authz string, kind acme.ChallengeType) string {
 	return b.at(b.paths.Challenge, authz, string(kind))
