@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -25,30 +26,37 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"cairn": func() { os.Exit(run()) }})
 }
 
-// TestScripts runs the program, and other people's programs against it, as a person would.
-func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+// TestScripts runs the program as a person would.
+func TestScripts(t *testing.T) { testscript.Run(t, scripts("testdata/script", nil)) }
+
+// scripts are those of dir, with the commands of this file and more.
+func scripts(dir string, more map[string]func(ts *testscript.TestScript, neg bool, args []string)) testscript.Params {
+	commands := map[string]func(ts *testscript.TestScript, neg bool, args []string){
+		"needs-cairnbot": needsCairnbot,
+		"needs":          needs,
+		"freeport":       freePort,
+		"ca-up":          caUp,
+		"ca-end":         caEnd,
+		"webserver":      webServer,
+		"tlsserver":      tlsServer,
+		"dnsserver":      dnsServer,
+		"setfrom":        setFrom,
+		"eventually":     eventually,
+	}
+	maps.Copy(commands, more)
+	return testscript.Params{
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("DATA", filepath.Join(env.WorkDir, "ca"))
-			return nil
+			module, err := filepath.Abs("../..")
+			env.Setenv("MODULE", module)
+			return err
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"needs-cairnbot": needsCairnbot,
-			"needs":          needs,
-			"freeport":       freePort,
-			"ca-up":          caUp,
-			"ca-end":         caEnd,
-			"webserver":      webServer,
-			"tlsserver":      tlsServer,
-			"dnsserver":      dnsServer,
-			"setfrom":        setFrom,
-			"eventually":     eventually,
-		},
-	})
+		Cmds: commands,
+	}
 }
 
 // needs PROGRAM PACKAGE: fails, and does not skip, when a program is missing.
