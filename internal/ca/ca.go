@@ -230,7 +230,7 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 		Allow: c.config.AllowTargets, Log: c.log,
 	})
 	c.worker = work.New(work.Config{
-		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause,
+		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause, EvidenceKept: c.config.EvidenceKept,
 		Proving:   c.proving,
 		Signer:    through[work.Signer](c.config.Seams.Signer, signer),
 		Validator: through[work.Validator](c.config.Seams.Validator, prober),

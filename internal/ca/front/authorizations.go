@@ -29,7 +29,7 @@ func (f *Front) authorization(ctx context.Context, r accountRequest) (reply, err
 			return err
 		}
 		if c := authz.Attempted(); c != nil && c.Status == acme.StatusProcessing {
-			answer.retryAfter = challengePause
+			answer.retryAfter = pauseFor(authz, tx.Now)
 		}
 		answer.body = f.showAuthorization(r, authz, tx.Now)
 		return nil
@@ -38,6 +38,12 @@ func (f *Front) authorization(ctx context.Context, r accountRequest) (reply, err
 		return reply{}, fmt.Errorf("showing authorization %s: %w", r.ids[0], err)
 	}
 	return answer, nil
+}
+
+// pauseFor is what a client is told to wait while a is validated: until the next
+// try, where one has failed (RFC 8555 §8.2).
+func pauseFor(a rules.Authz, now time.Time) time.Duration {
+	return max(challengePause, a.Lease.Due.Sub(now))
 }
 
 func (f *Front) deactivateAuthorization(ctx context.Context, r accountRequest) error {
@@ -115,7 +121,7 @@ func (f *Front) challenge(ctx context.Context, r accountRequest) (reply, error) 
 		}
 		challenge := authz.Challenge(kind)
 		if challenge.Status == acme.StatusProcessing {
-			answer.retryAfter = challengePause
+			answer.retryAfter = pauseFor(authz, tx.Now)
 		}
 		answer.body = f.showChallenge(r, authz, *challenge)
 		return nil
@@ -145,7 +151,7 @@ func (f *Front) respond(ctx context.Context, r accountRequest) error {
 		if problem != nil {
 			return problem
 		}
-		if after.Challenge(kind).Status == before.Challenge(kind).Status {
+		if after.Lease == before.Lease {
 			return nil // under way or final
 		}
 		begun = &after

@@ -180,7 +180,9 @@ func (w *worker) Lease(now time.Time) rules.Lease {
 
 func (w *worker) Validate(a rules.Authz) <-chan struct{} {
 	w.checked.Add(1)
-	return w.later(func(tx *store.Tx) error { return tx.UpdateAuthz(a, a.Settle(w.outcome, tx.Now)) })
+	return w.later(func(tx *store.Tx) error {
+		return tx.UpdateAuthz(a, a.Settle(rules.Outcome{Problem: w.outcome}, tx.Now))
+	})
 }
 
 func (w *worker) Issue(o rules.Order) <-chan struct{} {

@@ -121,18 +121,18 @@ func TestAuthorizations(t *testing.T) {
 	if problem != nil || again.Lease.By != "w" || again.Challenges[0].KeyAuthorization != want {
 		t.Errorf("V03: a second response restarts the challenge: %v", problem)
 	}
-	valid := attempted.Settle(nil, start)
+	valid := attempted.Settle(rules.Outcome{}, start)
 	if valid.Status != acme.StatusValid || valid.Challenges[0].Validated == nil || !valid.Lease.Due.IsZero() {
 		t.Errorf("V01: after proof %+v", valid)
 	}
 	if got := valid.StatusAt(valid.Expires); got != acme.StatusExpired {
 		t.Errorf("Z02: after its time it is %s", got)
 	}
-	failed := attempted.Settle(acme.Problemf(acme.TypeConnection, "refused"), start)
+	failed := attempted.Settle(rules.Outcome{Problem: acme.Problemf(acme.TypeConnection, "refused")}, start)
 	if failed.Status != acme.StatusInvalid || failed.Challenges[0].Error == nil {
 		t.Errorf("Z02: after failure %+v", failed)
 	}
-	if settled := failed.Settle(nil, start); settled.Status != acme.StatusInvalid {
+	if settled := failed.Settle(rules.Outcome{}, start); settled.Status != acme.StatusInvalid {
 		t.Error("a final authorization was settled again")
 	}
 	for name, authz := range map[string]rules.Authz{"pending": pending, "valid": valid} {
@@ -140,7 +140,7 @@ func TestAuthorizations(t *testing.T) {
 		if problem != nil || ended.StatusAt(start) != acme.StatusDeactivated {
 			t.Errorf("Z04: deactivating a %s one: %v", name, problem)
 		}
-		if late := ended.Settle(nil, start); late.Status != acme.StatusDeactivated {
+		if late := ended.Settle(rules.Outcome{}, start); late.Status != acme.StatusDeactivated {
 			t.Errorf("Z04: a late validation revives it: %s", late.Status)
 		}
 		if _, problem := ended.Attempt(rules.Answer{Type: acme.HTTP01, Key: a.Key}, rules.Lease{}, start); problem == nil {

@@ -16,6 +16,9 @@ type Authz struct {
 	Expires    time.Time
 	ValidFor   time.Duration // how long the authorization lasts once control is proven
 	Challenges []Challenge
+	Tries      int       // validations that failed for now
+	Retries    int       // how many of those there may be
+	CAAChecked time.Time // when CAA last permitted a certificate; zero if it was not asked for
 	Lease      Lease
 
 	Subdomains    bool // it is for all domains below Identifier, too (RFC 9444 §4.1)
@@ -88,12 +91,16 @@ func (a Authz) Proof() *Challenge {
 	return nil
 }
 
-// Attempt decides on a response to a challenge (RFC 8555 §7.5.1). The first one
-// starts the validation under lease; one that comes later changes nothing.
+// Attempt decides on a response to a challenge (RFC 8555 §7.5.1). The first one starts the validation
+// under lease. One that comes while a failed validation waits for its next try starts that
+// now (RFC 8555 §8.2); it is still one of the tries that there are. Any other changes nothing.
 func (a Authz) Attempt(answer Answer, lease Lease, now time.Time) (Authz, *acme.Problem) {
 	switch status := a.StatusAt(now); {
 	case status == acme.StatusExpired || status == acme.StatusDeactivated || status == acme.StatusRevoked:
 		return a, acme.Problemf(acme.TypeMalformed, "the authorization is %s: place a new order", status)
+	case status == acme.StatusPending && a.waits(answer.Type, now):
+		a.Lease = lease
+		return a, nil
 	case status != acme.StatusPending || a.Attempted() != nil:
 		return a, nil // under way or final
 	}
@@ -110,26 +117,50 @@ func (a Authz) Attempt(answer Answer, lease Lease, now time.Time) (Authz, *acme.
 	return a, nil
 }
 
+// waits reports whether the validation of a challenge failed for now and is to be tried again later.
+func (a Authz) waits(kind acme.ChallengeType, now time.Time) bool {
+	attempted := a.Attempted()
+	return attempted != nil && attempted.Type == kind && attempted.Error != nil && now.Before(a.Lease.Due)
+}
+
+// Outcome is what one validation came to.
+type Outcome struct {
+	Problem *acme.Problem // nil where control is proven
+	// Temporary says that the problem may go away by itself, such as a server that did not answer.
+	Temporary bool
+	Again     time.Duration // when to look again, if there is another try
+	// CAAChecked is when CAA was found to permit the certificate; zero where it was not asked for.
+	CAAChecked time.Time
+	// Until is when the proof ends by its own terms; zero if it does not.
+	Until time.Time
+}
+
 // Settle records the outcome of a validation: control is proven, or a problem says why
-// not. One failed challenge fails the authorization (RFC 8555 §7.1.6).
-func (a Authz) Settle(problem *acme.Problem, now time.Time) Authz {
+// not. One failed challenge fails the authorization (RFC 8555 §7.1.6), but not before what
+// may go away has been given time to (§8.2): meanwhile the challenge is processing and shows its error.
+func (a Authz) Settle(o Outcome, now time.Time) Authz {
 	attempted := a.Attempted()
 	if a.Status != acme.StatusPending || attempted == nil || attempted.Status != acme.StatusProcessing {
 		a.Lease = Lease{}
 		return a // deactivated meanwhile, or settled
 	}
 	settled := *attempted
-	if problem == nil {
-		settled.Status, settled.Validated = acme.StatusValid, &now
-		a.Status, a.Expires = acme.StatusValid, now.Add(a.ValidFor)
-	} else {
-		settled.Status, settled.Error = acme.StatusInvalid, problem
+	a.Lease = Lease{}
+	switch {
+	case o.Problem == nil:
+		settled.Status, settled.Validated, settled.Error = acme.StatusValid, &now, nil
+		a.Status, a.Expires, a.CAAChecked = acme.StatusValid, now.Add(a.ValidFor), o.CAAChecked
+	case o.Temporary && a.Tries < a.Retries && now.Add(o.Again).Before(a.Expires):
+		settled.Error = o.Problem
+		a.Tries++
+		a.Lease = Lease{Due: now.Add(o.Again)}
+	default:
+		settled.Status, settled.Error = acme.StatusInvalid, o.Problem
 		a.Status = acme.StatusInvalid
 	}
 	a.Challenges = append([]Challenge(nil), a.Challenges...)
 	*a.Attempted() = settled
-	a.Lease = Lease{}
-	return a
+	return a.until(o.Until)
 }
 
 // Update decides on a request to the authorization's URL: a client can give it up

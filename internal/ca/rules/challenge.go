@@ -82,6 +82,7 @@ func (p Policy) newAuthz(account string, id acme.Identifier, profile Profile, no
 	a := Authz{
 		ID: NewID(now), Account: account, Identifier: base, Wildcard: wildcard,
 		Status: acme.StatusPending, Expires: now.Add(min(profile.PendingLifetime, maxPending)), ValidFor: profile.AuthzLifetime,
+		Retries: profile.Retries,
 	}
 	for _, kind := range p.challengesFor(id, profile) {
 		a.Challenges = append(a.Challenges, newChallenge(kind))
@@ -147,9 +148,9 @@ func hasResponse(kind acme.ChallengeType) bool {
 	return kind == acme.OnionCSR01 || kind == acme.ProofOfPossession01
 }
 
-// Until bounds how long a valid authorization lasts: to the end that the proof itself names, if
+// until bounds how long a valid authorization lasts: to the end that the proof itself names, if
 // it does, and to what the Baseline Requirements allow for its type of proof.
-func (a Authz) Until(end time.Time) Authz {
+func (a Authz) until(end time.Time) Authz {
 	proven := a.Attempted()
 	if a.Status != acme.StatusValid || proven == nil || proven.Validated == nil {
 		return a

@@ -204,7 +204,7 @@ func TestWildcardInOrderError(t *testing.T) {
 	if problem != nil {
 		t.Fatal(problem)
 	}
-	authzs[1] = attempted.Settle(acme.Problemf(acme.TypeDNS, "no record"), start)
+	authzs[1] = attempted.Settle(rules.Outcome{Problem: acme.Problemf(acme.TypeDNS, "no record")}, start)
 	failed := rules.OrderError(o, authzs, start)
 	if failed == nil || len(failed.Subproblems) != 1 || failed.Subproblems[0].Identifier.Value != "*.a.test" {
 		t.Errorf("the order's error is %v", failed)
@@ -316,7 +316,7 @@ func prove(t testing.TB, authzs []rules.Authz, a rules.Account, outcome *acme.Pr
 		if problem != nil {
 			t.Fatal(problem)
 		}
-		authzs[i] = attempted.Settle(outcome, start)
+		authzs[i] = attempted.Settle(rules.Outcome{Problem: outcome}, start)
 	}
 	return authzs
 }
@@ -348,10 +348,10 @@ func TestOrdersOnlyMoveAlongRFC8555(t *testing.T) {
 					authzs[i] = next
 				}
 			case 3, 4, 5:
-				authzs[i] = authzs[i].Settle(nil, now)
+				authzs[i] = authzs[i].Settle(rules.Outcome{}, now)
 			case 6:
 				if random.IntN(4) == 0 {
-					authzs[i] = authzs[i].Settle(acme.Problemf(acme.TypeConnection, "refused"), now)
+					authzs[i] = authzs[i].Settle(rules.Outcome{Problem: acme.Problemf(acme.TypeConnection, "refused")}, now)
 				}
 			case 7, 8:
 				chosen := csr

@@ -17,6 +17,7 @@ type Policy struct {
 	External       ExternalAccounts // whether new accounts need an external one
 	NoSubdomains   bool             // no authorization is for what lies below its domain (RFC 9444)
 	Proving        Proving          // how control of a name can be proven
+	CAA            CAA              // for which names CAA is asked for
 }
 
 // profile finds the profile that a client names, or the default for "".

@@ -10,7 +10,8 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
-const authzColumns = `id, account, type, value, wildcard, status, expires, valid_for, challenges, due, lease_until, lease_by, subdomains, preauthorized`
+const authzColumns = `id, account, type, value, wildcard, status, expires, valid_for, challenges, due, lease_until, lease_by,
+	subdomains, preauthorized, tries, retries, caa_checked`
 
 func readAuthz(r *row) (a rules.Authz) {
 	a.ID, a.Account = r.text(), r.text()
@@ -20,16 +21,19 @@ func readAuthz(r *row) (a rules.Authz) {
 	r.json(&a.Challenges)
 	a.Lease = readLease(r)
 	a.Subdomains, a.Preauthorized = r.flag(), r.flag()
+	a.Tries, a.Retries = int(r.number()), int(r.number())
+	a.CAAChecked = r.moment()
 	return a
 }
 
 // InsertAuthz stores a new authorization that belongs to no order.
 func (tx *Tx) InsertAuthz(a rules.Authz) error {
 	if err := tx.insert(`INSERT INTO authzs (`+authzColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING`,
 		a.ID, a.Account, string(a.Identifier.Type), a.Identifier.Value, flag(a.Wildcard), string(a.Status),
 		millis(a.Expires), a.ValidFor.Milliseconds(), compactList(a.Challenges),
-		millis(a.Lease.Due), millis(a.Lease.Until), a.Lease.By, flag(a.Subdomains), flag(a.Preauthorized)); err != nil {
+		millis(a.Lease.Due), millis(a.Lease.Until), a.Lease.By,
+		flag(a.Subdomains), flag(a.Preauthorized), int64(a.Tries), int64(a.Retries), millis(a.CAAChecked)); err != nil {
 		return fmt.Errorf("authorization %s: %w", a.ID, err)
 	}
 	return nil
@@ -59,10 +63,12 @@ func (tx *Tx) Authzs(ids []string) ([]rules.Authz, error) {
 // UpdateAuthz saves what can change of an authorization that was before. ErrConflict: its
 // status has changed since, or somebody has taken up, put off or ended the work on it.
 func (tx *Tx) UpdateAuthz(before, after rules.Authz) error {
-	if err := tx.swap(`UPDATE authzs SET status = $1, expires = $2, challenges = $3, due = $4, lease_until = $5, lease_by = $6
-		WHERE id = $7 AND status = $8 AND due = $9 AND lease_until = $10 AND lease_by = $11`,
+	if err := tx.swap(`UPDATE authzs SET status = $1, expires = $2, challenges = $3, due = $4, lease_until = $5, lease_by = $6,
+		tries = $7, caa_checked = $8
+		WHERE id = $9 AND status = $10 AND due = $11 AND lease_until = $12 AND lease_by = $13`,
 		string(after.Status), millis(after.Expires), compactList(after.Challenges),
 		millis(after.Lease.Due), millis(after.Lease.Until), after.Lease.By,
+		int64(after.Tries), millis(after.CAAChecked),
 		before.ID, string(before.Status), millis(before.Lease.Due), millis(before.Lease.Until), before.Lease.By); err != nil {
 		return fmt.Errorf("authorization %s: %w", before.ID, err)
 	}

@@ -58,7 +58,7 @@ func testAuthzs(t *testing.T, open opener) {
 		tried := attempted(t, before, "worker")
 		update(t, db, func(tx *store.Tx) error { return tx.UpdateAuthz(before, tried) })
 		sameAuthz(t, getAuthz(t, db, before.ID), tried)
-		settled := tried.Settle(outcome, start.Add(time.Second))
+		settled := tried.Settle(rules.Outcome{Problem: outcome}, start.Add(time.Second))
 		update(t, db, func(tx *store.Tx) error { return tx.UpdateAuthz(tried, settled) })
 		sameAuthz(t, getAuthz(t, db, before.ID), settled)
 	}
@@ -77,7 +77,7 @@ func testAuthzConflicts(t *testing.T, open opener) {
 		t.Fatal(problem)
 	}
 	update(t, db, func(tx *store.Tx) error { return tx.UpdateAuthz(mine, given) })
-	refused(t, db, store.ErrConflict, func(tx *store.Tx) error { return tx.UpdateAuthz(mine, mine.Settle(nil, start)) })
+	refused(t, db, store.ErrConflict, func(tx *store.Tx) error { return tx.UpdateAuthz(mine, mine.Settle(rules.Outcome{}, start)) })
 	// The lease alone does not tell the two apart.
 	refused(t, db, store.ErrConflict, func(tx *store.Tx) error { return tx.UpdateAuthz(free, mine) })
 	sameAuthz(t, getAuthz(t, db, free.ID), given)

@@ -57,7 +57,7 @@ func (i issuance) run() rules.Certificate {
 		return tx.UpdateAuthz(before, a)
 	})
 	i.update(func(tx *store.Tx) error {
-		if err := tx.UpdateAuthz(a, a.Settle(nil, tx.Now)); err != nil {
+		if err := tx.UpdateAuthz(a, a.Settle(rules.Outcome{}, tx.Now)); err != nil {
 			return err
 		}
 		return tx.InsertAttempt(store.Attempt{Authz: a.ID, At: tx.Now, Method: acme.HTTP01, OK: true})

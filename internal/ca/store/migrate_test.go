@@ -33,16 +33,23 @@ func (m mapFS) Open(name string) (fs.File, error) {
 	return files.Open(name)
 }
 
-// schemaOne is the first version's schema, and two more steps.
-func schemaOne(t *testing.T, more ...string) mapFS {
+// schema is the present schema, and more steps.
+func schema(t *testing.T, more ...string) mapFS {
 	t.Helper()
-	first, err := os.ReadFile("schema/sqlite/0001.sql")
-	if err != nil {
-		t.Fatal(err)
+	steps := mapFS{}
+	files, err := filepath.Glob("schema/sqlite/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no schema: %v", err)
 	}
-	steps := mapFS{"0001.sql": string(first)}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps[filepath.Base(file)] = string(text)
+	}
 	for i, text := range more {
-		steps[fmt.Sprintf("%04d.sql", i+2)] = text
+		steps[fmt.Sprintf("%04d.sql", len(files)+i+1)] = text
 	}
 	return steps
 }
@@ -95,7 +102,7 @@ func keepDatabase(t *testing.T, version int) {
 	done := c
 	done.State, done.DER = rules.Issued, []byte("der")
 	update(t, db, func(tx *store.Tx) error {
-		settled := attempted(t, authzs[0], "worker").Settle(nil, start)
+		settled := attempted(t, authzs[0], "worker").Settle(rules.Outcome{}, start)
 		return errors.Join(tx.InsertAccount(a), tx.InsertOrder(o, authzs), tx.UpdateAuthz(authzs[0], settled),
 			tx.InsertCertificate(c), tx.UpdateCertificate(c, done), tx.UpdateOrder(o, o.Issued(c.Serial)),
 			tx.InsertAttempt(store.Attempt{Authz: authzs[0].ID, At: start, OK: true}), tx.BlockKey([]byte{7}),
@@ -139,11 +146,12 @@ func unpack(t *testing.T, path string) []byte {
 
 func TestNewerVersionIsRefused(t *testing.T) {
 	path := databaseIn(t)
-	if err := store.Migrate(t.Context(), path, schemaOne(t, "CREATE TABLE future (x TEXT)")); err != nil {
+	if err := store.Migrate(t.Context(), path, schema(t, "CREATE TABLE future (x TEXT)")); err != nil {
 		t.Fatal(err)
 	}
 	_, err := store.Open(t.Context(), store.Config{Path: path})
-	if !errors.Is(err, store.ErrNewer) || !strings.Contains(err.Error(), "schema 2, this program knows 1") {
+	versions := store.SchemaVersions(t)
+	if want := fmt.Sprintf("schema %d, this program knows %d", versions+1, versions); !errors.Is(err, store.ErrNewer) || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -166,19 +174,19 @@ func TestStepThatFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := databaseIn(t)
-			if err := store.Migrate(t.Context(), path, schemaOne(t)); err != nil {
+			if err := store.Migrate(t.Context(), path, schema(t)); err != nil {
 				t.Fatal(err)
 			}
-			if err := store.Migrate(t.Context(), path, schemaOne(t, step)); err == nil || !strings.Contains(err.Error(), "to version 2") {
+			if err := store.Migrate(t.Context(), path, schema(t, step)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("to version %d", store.SchemaVersions(t)+1)) {
 				t.Fatalf("got %v", err)
 			}
-			if v, half := version(t, path, "half"); v != 1 || half {
+			if v, half := version(t, path, "half"); v != int64(store.SchemaVersions(t)) || half {
 				t.Errorf("it left version %d, half done: %t", v, half)
 			}
 			if _, crls := version(t, path, "crls"); !crls {
 				t.Error("it left a table dropped")
 			}
-			if err := store.Migrate(t.Context(), path, schemaOne(t, "CREATE TABLE half (x TEXT)")); err != nil {
+			if err := store.Migrate(t.Context(), path, schema(t, "CREATE TABLE half (x TEXT)")); err != nil {
 				t.Errorf("the right step afterwards: %v", err)
 			}
 		})
@@ -193,7 +201,7 @@ func TestStepThatFails(t *testing.T) {
 // crash would leave it: the database has the version before, whole.
 func TestCrashInAMigration(t *testing.T) {
 	path, crashed := databaseIn(t), databaseIn(t)
-	if err := store.Migrate(t.Context(), path, schemaOne(t)); err != nil {
+	if err := store.Migrate(t.Context(), path, schema(t)); err != nil {
 		t.Fatal(err)
 	}
 	step := `CREATE TABLE half (x TEXT); DROP TABLE crls;

@@ -28,6 +28,14 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) error {
 	case blocked:
 		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeBadCSR, "the key of the CSR has been reported as compromised: make a new one")))
 	}
+	switch problem, err := w.recheckCAA(ctx, o); {
+	case err != nil && w.life.Err() != nil:
+		return err // handed back by Stop
+	case err != nil:
+		return w.putOffOrder(o, err)
+	case problem != nil:
+		return w.end(ctx, o, o.Fail(problem))
+	}
 	certificate, err := w.Signer.Certificate(ctx, sign.Request{
 		Order:       o.ID,
 		Profile:     o.Profile,

@@ -21,12 +21,18 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
 
-// Validator looks at the network from one place or from several. A failed
+// Validator looks at the network from one place or from several: whether the client controls
+// an identifier (Prove), and whether the domain's records permit the certificate (CAA). A failed
 // validation is a Result with a Problem. An error means that it could not ask:
-// the client is not blamed, and the question is asked again. Prove returns by
-// the deadline of ctx and is safe for concurrent use.
+// the client is not blamed, and the question is asked again. Both return by
+// the deadline of ctx and are safe for concurrent use.
 type Validator interface {
 	Prove(ctx context.Context, r validate.Request) (validate.Result, error)
+}
+
+// caaValidator is a Validator that can look for CAA records, too.
+type caaValidator interface {
+	CAA(ctx context.Context, r validate.CAARequest) (validate.Result, error)
 }
 
 // Signer holds the private keys. Certificate is idempotent: the same order gives
@@ -44,12 +50,17 @@ type Config struct {
 	Signer    Signer
 	Log       *slog.Logger
 	Proving   rules.Proving // what the challenges that the front offers are about
+	// CAA says for which names the Validator is asked about CAA; the zero value: for none.
+	CAA rules.CAA
 
 	Validations int           // in parallel; 0 means 512
 	Issuances   int           // in parallel; 0 means 64
 	Lease       time.Duration // how long one piece of work may take; 0 means 30 s
 	Poll        time.Duration // how often lapsed leases are looked for; 0 means 1 s
 	Pause       time.Duration // before work that failed for an internal reason is tried again; 0 means 10 s
+	Again       time.Duration // before a validation that failed for now is tried again; doubled each time; 0 means 3 s
+	// EvidenceKept is how long the evidence of validations is kept; 0 means 30 days.
+	EvidenceKept time.Duration
 }
 
 // backlog is how much work may wait in memory for its turn. What is beyond it
@@ -78,6 +89,8 @@ func New(c Config) *Worker {
 	setDefault(&c.Lease, 30*time.Second)
 	setDefault(&c.Poll, time.Second)
 	setDefault(&c.Pause, 10*time.Second)
+	setDefault(&c.Again, 3*time.Second)
+	setDefault(&c.EvidenceKept, 30*24*time.Hour)
 	w := &Worker{
 		Config:     c,
 		name:       rules.NewID(time.Now()),

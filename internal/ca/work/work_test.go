@@ -159,7 +159,7 @@ func (b *bench) finalized(w *work.Worker) (order rules.Order) {
 		b.t.Fatal(problem)
 	}
 	b.update(func(tx *store.Tx) error {
-		valid := a.Settle(nil, tx.Now)
+		valid := a.Settle(rules.Outcome{}, tx.Now)
 		if err := tx.UpdateAuthz(a, valid); err != nil {
 			return err
 		}

@@ -4,8 +4,9 @@
 -- Validations that are tried again, and what the answer to the challenge brought.
 ALTER TABLE authzs ADD COLUMN tries BIGINT NOT NULL DEFAULT 0;       -- validations that failed for now
 ALTER TABLE authzs ADD COLUMN retries BIGINT NOT NULL DEFAULT 0;     -- how many of those may be
-ALTER TABLE authzs ADD COLUMN account_url TEXT NOT NULL DEFAULT '';  -- of the account, as the client calls it
 ALTER TABLE authzs ADD COLUMN caa_checked BIGINT NOT NULL DEFAULT 0; -- when CAA last permitted it
+
+ALTER TABLE attempts ADD COLUMN problem TEXT NOT NULL DEFAULT '';    -- what the client was told
 
 -- Evidence is found by its age, when it is to go.
 CREATE INDEX attempts_at ON attempts (at);

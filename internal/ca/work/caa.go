@@ -1,0 +1,113 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/store"
+)
+
+// caaTries is how often a look for CAA that failed for now is made before an order fails for it.
+const caaTries = 3
+
+// caaParallel bounds how many names of one order are asked for at once.
+const caaParallel = 8
+
+// recheckCAA asks again for the names of o whose answer about CAA is too old (BR §4.2.2.1). The
+// problem is the client's; an error means that it could not be asked.
+func (w *Worker) recheckCAA(ctx context.Context, o rules.Order) (*acme.Problem, error) {
+	outdated, err := w.outdatedCAA(ctx, o)
+	if err != nil || len(outdated) == 0 {
+		return nil, err
+	}
+	var mu sync.Mutex // guards what follows
+	var refused []*acme.Problem
+	var faults []error
+	var all sync.WaitGroup
+	tokens := make(chan struct{}, caaParallel)
+	for _, r := range outdated {
+		tokens <- struct{}{}
+		all.Go(func() {
+			defer func() { <-tokens }()
+			problem, err := w.recheckOne(ctx, r)
+			mu.Lock()
+			defer mu.Unlock()
+			if problem != nil {
+				refused = append(refused, problem.About(r.Identifier))
+			}
+			faults = append(faults, err)
+		})
+	}
+	all.Wait()
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("asking for CAA again: %w", err)
+	}
+	return rules.RefusedByCAA(refused), nil
+}
+
+// outdatedCAA lists what must be asked before o is signed for.
+func (w *Worker) outdatedCAA(ctx context.Context, o rules.Order) (outdated []rules.Recheck, err error) {
+	if len(w.Config.CAA.Identities) == 0 {
+		return nil, nil
+	}
+	err = w.DB.View(ctx, func(tx *store.Tx) error {
+		authzs, err := tx.Authzs(o.Authzs)
+		outdated = w.Config.CAA.Outdated(o, authzs, tx.Now)
+		return err
+	})
+	return outdated, err
+}
+
+// recheckOne asks for one name, and notes when it was permitted, so that the next order need not ask.
+func (w *Worker) recheckOne(ctx context.Context, r rules.Recheck) (*acme.Problem, error) {
+	a := r.Authz
+	proof := a.Proof()
+	if proof == nil {
+		return nil, fmt.Errorf("authorization %s of a finalized order was never proven", a.ID)
+	}
+	for try := range caaTries {
+		found, err := w.askCAA(ctx, r.Identifier, *proof)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.noteCAA(ctx, r, found); err != nil {
+			return nil, err
+		}
+		if found.Problem == nil || !found.Temporary || try == caaTries-1 {
+			return found.Problem, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(w.Again << try):
+		}
+	}
+	return nil, nil // not reached: the last try returns
+}
+
+// noteCAA saves what a look for CAA found.
+func (w *Worker) noteCAA(ctx context.Context, r rules.Recheck, found answer) error {
+	a := r.Authz
+	evidence, err := found.Evidence.Encode(maxEvidence)
+	if err != nil {
+		return fmt.Errorf("encoding the evidence of CAA: %w", err)
+	}
+	seen := store.Attempt{Method: caaMethod, OK: found.Problem == nil, Problem: found.Problem, Evidence: store.Pack(evidence)}
+	return w.DB.Update(ctx, func(tx *store.Tx) error {
+		if err := insertAttempts(tx, a, []store.Attempt{seen}); err != nil || found.Problem != nil || a.Asked() != r.Identifier {
+			return err
+		}
+		now, err := tx.Authz(a.ID)
+		if err != nil {
+			return err
+		}
+		checked := now
+		checked.CAAChecked = found.asked
+		return tx.UpdateAuthz(now, checked)
+	})
+}
