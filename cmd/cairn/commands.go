@@ -26,9 +26,11 @@ Start with:  cairn up`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(usageError{err}, "%s --help lists what can be said", cmd.CommandPath())
 	})
-	root.AddCommand(newUp(), newTrust(), newAudit(), newEAB())
+	root.AddCommand(newUp(), newTrust(), newAudit(), newEAB(), newEvidence())
 	for _, cmd := range append(root.Commands(), root) {
-		cmd.Args = noArguments
+		if cmd.Args == nil || cmd == root {
+			cmd.Args = noArguments
+		}
 	}
 	return root
 }

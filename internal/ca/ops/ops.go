@@ -60,6 +60,7 @@ const callTimeout = time.Minute
 // offerAll is the list of actions.
 func offerAll(s *Server) {
 	offer(s, AuditLog)
+	offer(s, Evidence)
 	offer(s, CreateExternalKey)
 	offer(s, ListExternalKeys)
 	offer(s, RevokeExternalKey)

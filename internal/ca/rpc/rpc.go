@@ -21,8 +21,8 @@ import (
 )
 
 // maxMessage bounds a request and a response, in octets. The largest is the
-// evidence of one validation.
-const maxMessage = 1 << 20
+// evidence of many validations.
+const maxMessage = 8 << 20
 
 const mediaType = "application/json"
 

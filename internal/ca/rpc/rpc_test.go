@@ -68,9 +68,9 @@ func TestRefusalReachesTheCallerAndAnErrorDoesNot(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	client := serve(t)
-	_, err := rpc.Call[question, answer](t.Context(), client, "measure", question{Text: strings.Repeat("x", 2<<20)})
+	_, err := rpc.Call[question, answer](t.Context(), client, "measure", question{Text: strings.Repeat("x", 9<<20)})
 	if err == nil {
-		t.Error("a request of 2 MiB was taken")
+		t.Error("a request of 9 MiB was taken")
 	}
 	for _, test := range []struct{ contentType, body string }{
 		{"text/plain", `{"text":"x"}`},
@@ -88,12 +88,12 @@ func TestBounds(t *testing.T) {
 	}
 	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		for range 3 << 10 {
+		for range 9 << 10 {
 			_, _ = w.Write([]byte(strings.Repeat(" ", 1024)))
 		}
 	}))
 	defer endless.Close()
 	if _, err := rpc.Call[question, answer](t.Context(), rpc.Client{URL: endless.URL, HTTP: endless.Client()}, "measure", question{Text: "x"}); err == nil {
-		t.Error("an answer of 3 MiB was taken")
+		t.Error("an answer of 9 MiB was taken")
 	}
 }
