@@ -1,6 +1,7 @@
 package front
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,9 +113,10 @@ func (f *Front) orders(ctx context.Context, r accountRequest) (reply, error) {
 		return reply{}, notFound("there is no such page: begin at %s", r.base.orders(r.account.ID))
 	}
 	list := acme.OrderList{Orders: []string{}}
+	size := cmp.Or(f.Manners.PageSize, pageSize)
 	answer := reply{status: http.StatusOK}
 	err := f.DB.View(ctx, func(tx *store.Tx) error {
-		orders, err := tx.OrdersOf(r.account.ID, after, pageSize)
+		orders, err := tx.OrdersOf(r.account.ID, after, size)
 		if err != nil {
 			return err
 		}
@@ -127,8 +129,8 @@ func (f *Front) orders(ctx context.Context, r accountRequest) (reply, error) {
 				list.Orders = append(list.Orders, r.base.order(o.ID))
 			}
 		}
-		if len(orders) == pageSize {
-			next := r.base.orders(r.account.ID) + "?after=" + orders[pageSize-1].ID
+		if len(orders) == size {
+			next := r.base.orders(r.account.ID) + "?after=" + orders[size-1].ID
 			answer.links = []string{link(next, "next")}
 		}
 		return nil

@@ -29,7 +29,7 @@ func (f *Front) authorization(ctx context.Context, r accountRequest) (reply, err
 			return err
 		}
 		if c := authz.Attempted(); c != nil && c.Status == acme.StatusProcessing {
-			answer.retryAfter = pauseFor(authz, tx.Now)
+			answer.retryAfter = pause(f.Manners.AuthzPause, pauseFor(authz, tx.Now))
 		}
 		answer.body = f.showAuthorization(r, authz, tx.Now)
 		return nil
@@ -109,9 +109,11 @@ func (f *Front) challenge(ctx context.Context, r accountRequest) (reply, error) 
 		if _, problem := decode[struct{}](r.payload); problem != nil {
 			return reply{}, problem
 		}
-		if err := f.respond(ctx, r); err != nil {
+		later, err := f.respond(ctx, r)
+		if err != nil {
 			return reply{}, err
 		}
+		defer later()
 	}
 	answer := reply{status: http.StatusOK, links: []string{link(r.base.authorization(r.ids[0]), "up")}}
 	err := f.DB.View(ctx, func(tx *store.Tx) error {
@@ -121,7 +123,7 @@ func (f *Front) challenge(ctx context.Context, r accountRequest) (reply, error) 
 		}
 		challenge := authz.Challenge(kind)
 		if challenge.Status == acme.StatusProcessing {
-			answer.retryAfter = pauseFor(authz, tx.Now)
+			answer.retryAfter = pause(f.Manners.AuthzPause, pauseFor(authz, tx.Now))
 		}
 		answer.body = f.showChallenge(r, authz, *challenge)
 		return nil
@@ -132,10 +134,13 @@ func (f *Front) challenge(ctx context.Context, r accountRequest) (reply, error) 
 	return answer, nil
 }
 
-// respond starts the validation of a challenge, once.
-func (f *Front) respond(ctx context.Context, r accountRequest) error {
+// respond starts the validation of a challenge, once. The caller calls later when it knows its answer.
+func (f *Front) respond(ctx context.Context, r accountRequest) (later func(), err error) {
+	if problem := f.checkResponse(r.payload); problem != nil {
+		return nil, problem
+	}
 	var begun *rules.Authz
-	err := f.change(ctx, func(tx *store.Tx) error {
+	err = f.change(ctx, func(tx *store.Tx) error {
 		begun = nil
 		account, err := actor(tx, r)
 		if err != nil {
@@ -158,10 +163,10 @@ func (f *Front) respond(ctx context.Context, r accountRequest) error {
 		return tx.UpdateAuthz(before, after)
 	})
 	if err != nil {
-		return fmt.Errorf("responding to a challenge of authorization %s: %w", r.ids[0], err)
+		return nil, fmt.Errorf("responding to a challenge of authorization %s: %w", r.ids[0], err)
 	}
-	if begun != nil {
-		f.wait(ctx, f.Worker.Validate(*begun), f.ChallengeWait)
+	if begun == nil {
+		return func() {}, nil
 	}
-	return nil
+	return f.takeUp(ctx, func() <-chan struct{} { return f.Worker.Validate(*begun) }, f.ChallengeWait), nil
 }

@@ -13,6 +13,7 @@ func (f *Front) showAuthorization(r accountRequest, a rules.Authz, now time.Time
 	for i := range wire.Challenges {
 		f.fill(r, &wire.Challenges[i])
 	}
+	f.shuffle(wire.Challenges)
 	return wire
 }
 

@@ -33,6 +33,16 @@ func (f *Front) change(ctx context.Context, fn func(*store.Tx) error) error {
 	return fmt.Errorf("tried %d times: %w", maxTries, err)
 }
 
+// takeUp has what a request made due started, and gives it a moment; or, in a server that answers first
+// and works then, returns the start for later.
+func (f *Front) takeUp(ctx context.Context, start func() <-chan struct{}, limit time.Duration) (later func()) {
+	if f.Manners.Asynchronous {
+		return func() { start() }
+	}
+	f.wait(ctx, start(), limit)
+	return func() {}
+}
+
 // wait gives what was started a moment to finish, so that simple clients need not
 // poll. No transaction is open meanwhile. Where too many wait already, it does not.
 func (f *Front) wait(ctx context.Context, done <-chan struct{}, limit time.Duration) {

@@ -52,6 +52,8 @@ type Config struct {
 	ExternalKeys map[string][]byte
 	// Paths says where the resources are; what is empty is where every CA has it.
 	Paths Paths
+	// Manners is what a server for tests does otherwise.
+	Manners Manners
 	// Page answers GET of "/", "/root.pem" and "/root.der"; nil for none.
 	Page http.Handler
 	// How long a response waits for the outcome of what it started; 0 means 200 ms and 5 s.
@@ -206,6 +208,9 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var problem *acme.Problem
 	if err != nil {
 		problem = f.problemOf(v, err)
+		if f.Manners.Retell != nil {
+			problem = f.Manners.Retell(problem)
+		}
 		answer = problemReply(problem)
 		if err := f.write(v, answer); err != nil {
 			f.Log.Error("writing a problem failed", "error", err)
@@ -221,6 +226,11 @@ func (f *Front) answer(v *visit) (reply, error) {
 		return reply{}, acme.Problemf(acme.TypeMalformed, "ACME is spoken over HTTPS only: use %s", v.base.directory())
 	case v.resource == nil:
 		return reply{}, notFound("there is no such resource: begin at %s", v.base.directory())
+	}
+	if problem := f.before(v); problem != nil {
+		return reply{}, problem
+	}
+	switch {
 	case v.Method == http.MethodOptions:
 		v.w.Header().Set("Allow", v.resource.methods())
 		return reply{status: http.StatusNoContent}, nil

@@ -16,6 +16,7 @@ func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
 	if problem != nil {
 		return reply{}, problem
 	}
+	req.Profile = f.chooseProfile(req.Profile)
 	wanted, problem := rules.ReadNewOrder(f.Policy, req)
 	if problem != nil {
 		return reply{}, problem
@@ -35,7 +36,7 @@ func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
 			return problem
 		}
 		answer.location = r.base.order(placed.Order.ID)
-		answer.body = r.base.wireOrder(placed.Order, placed.Authzs, tx.Now)
+		answer.body = f.shuffled(r.base.wireOrder(placed.Order, placed.Authzs, tx.Now))
 		return savePlaced(tx, placed, held)
 	})
 	if err != nil {
@@ -54,6 +55,7 @@ func (f *Front) hold(tx *store.Tx, account rules.Account, wanted rules.OrderRequ
 		if held.Authzs, err = tx.ValidAuthzs(account.ID, wanted.Identifiers); err != nil {
 			return held, err
 		}
+		held.Authzs = f.forget(held.Authzs)
 	}
 	if wanted.Profile.ReuseOrders {
 		if held.Open, err = recentOrders(tx, account.ID); err != nil {

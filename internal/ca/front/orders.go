@@ -33,7 +33,7 @@ func (f *Front) showOrder(ctx context.Context, r accountRequest) (reply, error) 
 		if err != nil {
 			return err
 		}
-		wire = r.base.wireOrder(order, authzs, tx.Now)
+		wire = f.shuffled(r.base.wireOrder(order, authzs, tx.Now))
 		return nil
 	})
 	if err != nil {
@@ -41,7 +41,7 @@ func (f *Front) showOrder(ctx context.Context, r accountRequest) (reply, error) 
 	}
 	answer := reply{status: http.StatusOK, location: r.base.order(r.ids[0]), body: wire}
 	if wire.Status == acme.StatusProcessing {
-		answer.retryAfter = orderPause
+		answer.retryAfter = pause(f.Manners.OrderPause, orderPause)
 	}
 	return answer, nil
 }
@@ -103,7 +103,7 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		return reply{}, fmt.Errorf("finalizing order %s: %w", r.ids[0], err)
 	}
 	if begun != nil {
-		f.wait(ctx, f.Worker.Issue(*begun), f.FinalizeWait)
+		defer f.takeUp(ctx, func() <-chan struct{} { return f.Worker.Issue(*begun) }, f.FinalizeWait)()
 	}
 	return f.showOrder(ctx, r)
 }

@@ -52,7 +52,7 @@ func (f *Front) write(v *visit, answer reply) error {
 		h.Add("Link", l)
 	}
 	if answer.retryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(answer.retryAfter.Seconds()))))
+		h.Set("Retry-After", f.retryAfter(answer.retryAfter))
 	}
 	if answer.vary != "" {
 		h.Set("Vary", answer.vary)
@@ -69,6 +69,9 @@ func (f *Front) write(v *visit, answer reply) error {
 	}
 	return nil
 }
+
+// seconds is d in whole seconds, for a header.
+func seconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
 
 // problemReply is the RFC 7807 document that a client is sent (RFC 8555 §6.7).
 func problemReply(p *acme.Problem) reply {

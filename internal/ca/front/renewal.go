@@ -22,7 +22,7 @@ func (f *Front) renewalInfo(v *visit) (reply, error) {
 	if problem != nil {
 		return reply{}, problem
 	}
-	answer := reply{status: http.StatusOK, retryAfter: spread(renewalPause)}
+	answer := reply{status: http.StatusOK, retryAfter: pause(f.Manners.RenewalPause, spread(renewalPause))}
 	err := f.DB.View(v.Context(), func(tx *store.Tx) error {
 		certificate, err := f.certificateOf(tx, id)
 		if err != nil {
@@ -31,6 +31,12 @@ func (f *Front) renewalInfo(v *visit) (reply, error) {
 		asked, err := tx.Renewal(certificate.Serial)
 		if err != nil {
 			return err
+		}
+		if f.Manners.Renewal != nil {
+			if body, ok := f.Manners.Renewal(certificate.Serial); ok {
+				answer.raw, answer.mediaType = body, acme.MediaJSON
+				return nil
+			}
 		}
 		answer.body = rules.SuggestRenewal(certificate, asked, tx.Now)
 		return nil

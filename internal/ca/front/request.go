@@ -68,7 +68,7 @@ func (f *Front) authenticate(v *visit) (reply, error) {
 	if jws.Header.Nonce == "" {
 		return reply{}, acme.Problemf(acme.TypeBadNonce, "the request has no nonce: use the one in the header Replay-Nonce of this response")
 	}
-	if !f.nonces.redeem(jws.Header.Nonce) {
+	if !f.redeem(jws.Header.Nonce) {
 		return reply{}, acme.Problemf(acme.TypeBadNonce, "the nonce is unknown, expired or used: sign again with the one in the header Replay-Nonce of this response")
 	}
 	signed := request{base: v.base, url: v.address(), ids: v.ids, query: v.URL.Query(), accept: v.Header.Values("Accept"), payload: jws.Payload}
@@ -122,6 +122,9 @@ func (f *Front) authenticateAccount(v *visit, jws *acme.JWS, signed request) (re
 		return reply{}, problem
 	}
 	v.account = account.ID
+	if problem := f.checkPayload(jws.Payload); problem != nil {
+		return reply{}, problem
+	}
 	if problem := account.Active(); problem != nil { // RFC 8555 §7.3.6
 		return reply{}, problem
 	}

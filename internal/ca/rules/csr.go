@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +19,7 @@ type CSR struct {
 	DER         []byte
 	PublicKey   crypto.PublicKey
 	Identifiers []acme.Identifier // of the subject's CN and the SAN, in normal form, sorted
+	MustStaple  bool              // it asks for the TLS feature status_request (RFC 7633 §4.2.3.1)
 }
 
 // ParseCSR reads and checks a CSR in DER.
@@ -44,7 +47,7 @@ func ParseCSR(der []byte) (CSR, *acme.Problem) {
 	if len(request.EmailAddresses) > 0 || len(request.URIs) > 0 {
 		return bad("the CSR asks for e-mail addresses or URIs: leave them out")
 	}
-	csr := CSR{DER: der, PublicKey: request.PublicKey}
+	csr := CSR{DER: der, PublicKey: request.PublicKey, MustStaple: asksForStaple(request.Extensions)}
 	names := make([]acme.Identifier, 0, len(request.DNSNames)+len(request.IPAddresses)+1)
 	for _, name := range request.DNSNames {
 		names = append(names, acme.Identifier{Type: acme.DNS, Value: name})
@@ -64,6 +67,13 @@ func ParseCSR(der []byte) (CSR, *acme.Problem) {
 	}
 	csr.Identifiers = sorted(csr.Identifiers)
 	return csr, nil
+}
+
+// asksForStaple reports whether extensions have a TLS feature extension with status_request alone (RFC 7633 §6).
+func asksForStaple(extensions []pkix.Extension) bool {
+	return slices.ContainsFunc(extensions, func(e pkix.Extension) bool {
+		return e.Id.Equal(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}) && bytes.Equal(e.Value, []byte{0x30, 0x03, 0x02, 0x01, 0x05})
+	})
 }
 
 // matches checks that the CSR asks for exactly what the order is for (RFC 8555 §7.4).

@@ -12,6 +12,8 @@ import (
 // Policy is what the operator decided: for which names, on which terms, in which shapes.
 type Policy struct {
 	Names          acme.Subtrees    // for which certificates are issued
+	AnyName        bool             // certificates are issued for all names, whatever Names says: for tests
+	Blocked        acme.Subtrees    // but never for these
 	TermsOfService string           // a URL, or "" for none
 	Profiles       []Profile        // the first one is the default
 	External       ExternalAccounts // whether new accounts need an external one
@@ -86,7 +88,10 @@ func (p Policy) refusal(id acme.Identifier) *acme.Problem {
 			}
 		}
 	}
-	if !p.Names.Contains(id) {
+	if p.Blocked.Contains(id) {
+		return acme.Problemf(acme.TypeRejectedIdentifier, "this CA does not issue for %s: its operator has blocked the name", id.Value)
+	}
+	if !p.AnyName && !p.Names.Contains(id) {
 		return acme.Problemf(acme.TypeRejectedIdentifier,
 			"this CA does not issue for %s: it is limited to %s (its operator can add to that with --names)", id.Value, some(p.Names.Strings()))
 	}

@@ -27,6 +27,7 @@ type Issuer struct {
 	// What is written into the certificates that it signs, http:// only; empty leaves the extension out.
 	IssuerURL string // where Certificate is to be had (AIA caIssuers, RFC 5280 §4.2.2.1)
 	CRLURL    string // where its CRL is, and the CRL's own name (RFC 5280 §4.2.1.13, §5.2.5)
+	OCSPURL   string // where somebody answers OCSP requests about them (RFC 5280 §4.2.2.1)
 }
 
 // check says why i cannot sign certificates and CRLs.
@@ -46,7 +47,7 @@ func (i Issuer) check() error {
 	case len(c.SubjectKeyId) == 0:
 		return fmt.Errorf("issuer %q: the certificate has no subject key identifier", i.ID)
 	}
-	for _, address := range slices.Concat(list(i.IssuerURL), list(i.CRLURL)) {
+	for _, address := range slices.Concat(list(i.IssuerURL), list(i.CRLURL), list(i.OCSPURL)) {
 		if err := checkURL(address); err != nil {
 			return fmt.Errorf("issuer %q: %w", i.ID, err)
 		}

@@ -54,6 +54,7 @@ type Profile struct {
 	Usages          []Usage // extended key usages; nil means ServerAuth alone
 	NoCRL           bool    // there is no CRL distribution point
 	NoRevAvail      bool    // the certificate says that its revocation is not published (RFC 9608); only with NoCRL
+	StapleAsked     bool    // MustStaple is for those requests that ask for it
 	MustStaple      bool    // the certificate says that its server staples OCSP responses (RFC 7633)
 }
 
@@ -124,7 +125,7 @@ func (p Profile) Check() error {
 		return fmt.Errorf("max_names: %d is not a number of names", p.MaxNames)
 	case p.NoRevAvail && !p.NoCRL:
 		return errors.New("no_revocation_available: a certificate with a CRL distribution point must not say so (RFC 9608 §2): add `crl: false`")
-	case p.NoRevAvail && p.MustStaple:
+	case p.NoRevAvail && (p.MustStaple || p.StapleAsked):
 		return errors.New("no_revocation_available: a certificate cannot say so and have OCSP responses stapled: leave out one of it and must_staple")
 	}
 	for i, usage := range p.Usages {
@@ -237,6 +238,10 @@ func (p Profile) template(r Request, issuer Issuer, serial []byte) (*x509.Certif
 	if !p.NoCRL {
 		t.CRLDistributionPoints = list(issuer.CRLURL)
 	}
+	if p.StapleAsked {
+		p.MustStaple = p.MustStaple || r.MustStaple
+	}
+	t.OCSPServer = list(issuer.OCSPURL)
 	t.ExtraExtensions = p.extensions()
 	if _, ok := r.PublicKey.(*rsa.PublicKey); ok && p.KeyEncipherment {
 		t.KeyUsage |= x509.KeyUsageKeyEncipherment // for the RSA key exchange of TLS 1.2

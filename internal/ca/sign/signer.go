@@ -22,11 +22,12 @@ var ErrRefused = errors.New("refused")
 // settleTimeout bounds the wait for the journal after a signature was made.
 const settleTimeout = 10 * time.Second
 
-// Config is what a Signer needs; all of it is required.
+// Config is what a Signer needs. Issuers, Profiles and Journal are required.
 type Config struct {
 	Issuers  []Issuer // the first one signs new certificates, all of them sign CRLs
 	Profiles []Profile
-	Journal  Journal // one for all signers that share these issuers
+	Journal  Journal          // one for all signers that share these issuers
+	Now      func() time.Time // nil means time.Now
 }
 
 // Signer signs certificates and CRLs. It is safe for concurrent use.
@@ -35,6 +36,7 @@ type Signer struct {
 	authorities map[string]*authority
 	profiles    map[string]Profile
 	journal     Journal
+	now         func() time.Time
 }
 
 // New checks the issuers' keys and certificates and makes the signer.
@@ -46,7 +48,10 @@ func New(c Config) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a signer: %w", err)
 	}
-	s := &Signer{authorities: map[string]*authority{}, profiles: map[string]Profile{}, journal: c.Journal}
+	s := &Signer{authorities: map[string]*authority{}, profiles: map[string]Profile{}, journal: c.Journal, now: c.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
 	for _, issuer := range c.Issuers {
 		if err := issuer.check(); err != nil {
 			return nil, fmt.Errorf("making a signer: %w", err)
@@ -81,6 +86,9 @@ type Request struct {
 	Profile     string            // Profile.Name
 	Identifiers []acme.Identifier // at least one, each once, in normal form
 	PublicKey   crypto.PublicKey  // *ecdsa.PublicKey, *rsa.PublicKey or ed25519.PublicKey
+
+	// MustStaple is what the CSR asked for; a profile need not follow it.
+	MustStaple bool
 
 	// What the order asked for, in whole seconds; zero leaves it to the profile (RFC 8555 §7.4).
 	NotBefore, NotAfter time.Time
@@ -154,7 +162,7 @@ func (s *Signer) prepare(r Request) (Entry, *token, error) {
 	if err := s.check(r, profile); err != nil {
 		return Entry{}, nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	notBefore, notAfter, err := profile.validity(r, s.current.Certificate, time.Now())
+	notBefore, notAfter, err := profile.validity(r, s.current.Certificate, s.now())
 	if err != nil {
 		return Entry{}, nil, err
 	}

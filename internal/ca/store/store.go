@@ -39,6 +39,8 @@ type Config struct {
 	Queue int
 	// Readers is how many views can run at the same time; 0 means one for each processor, at least 2.
 	Readers int
+	// Volatile does not wait for the disk: what Update has answered survives the process, and not a loss of power.
+	Volatile bool
 	// Now is the clock that Tx.Now is read from; nil means time.Now.
 	Now func() time.Time
 }
@@ -77,6 +79,11 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	writer, err := openWriter(ctx, c.Path)
 	if err != nil {
 		return nil, fmt.Errorf("opening database %s: %w", c.Path, err)
+	}
+	if c.Volatile {
+		if _, err := writer.exec("PRAGMA synchronous = off"); err != nil {
+			return nil, errors.Join(fmt.Errorf("opening database %s: %w", c.Path, err), writer.close())
+		}
 	}
 	db := &DB{
 		log: c.Log, now: c.Now, writer: writer,

@@ -41,6 +41,7 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) error {
 		Profile:     o.Profile,
 		Identifiers: o.Identifiers,
 		PublicKey:   csr.PublicKey,
+		MustStaple:  csr.MustStaple,
 	})
 	switch {
 	case errors.Is(err, sign.ErrRefused):
