@@ -18,6 +18,7 @@ type Evidence struct {
 	Connections []Connection `json:"connections,omitempty"`
 	Hops        []Hop        `json:"hops,omitempty"`
 	Handshakes  []Handshake  `json:"handshakes,omitempty"` // of tls-alpn-01
+	CAA         *CAAFinding  `json:"caa,omitempty"`        // where CAA was asked for
 	Shortened   bool         `json:"shortened,omitempty"`  // Encode left out what made it too long
 }
 
