@@ -25,6 +25,8 @@ type section interface {
 // sections lists the sections by their names, empty.
 func sections() map[string]section {
 	return map[string]section{
+		"caa":               new(caaSection),
+		"dns":               new(dnsSection),
 		"evidence":          new(evidenceSection),
 		"external_accounts": new(externalAccountsSection),
 	}

@@ -31,6 +31,7 @@ type upFlags struct {
 	newRoot, verbose               bool
 	http01Port, tlsALPN01Port      int
 	accounts                       accountFlags
+	resolver                       resolverFlags
 }
 
 func newUp() *cobra.Command {
@@ -60,7 +61,10 @@ can only vouch for private names and addresses, and for those that --names adds.
 	flags.StringVar(&f.url, "url", "", "`https://HOST[:PORT]` under which clients reach this CA (default: this machine's name)")
 	flags.StringArrayVar(&f.names, "names", nil, "domain `SUFFIX`, address or range to issue for, beside private ones; can be repeated")
 	flags.BoolVar(&f.newRoot, "new-root", false, "make another root beside the present one if that does not permit --names")
-	flags.StringArrayVar(&f.resolvers, "resolver", nil, "`HOST:PORT` of a DNS server to ask instead of the machine's; can be repeated")
+	flags.StringArrayVar(&f.resolvers, "resolver", nil, "DNS `SERVER` to ask instead of the machine's: ADDRESS:PORT, tcp://ADDRESS, tls://NAME@ADDRESS or https://NAME@ADDRESS/dns-query; can be repeated")
+	flags.StringVar(&f.resolver.ca, "resolver-ca", "", "`FILE` (PEM) with root certificates to trust for those servers, beside the machine's")
+	flags.BoolVar(&f.resolver.requireDNSSEC, "require-dnssec", false, "use only DNS servers that validate DNSSEC and can be believed, and do not start without")
+	flags.StringArrayVar(&f.resolver.caaIdentities, "caa-identity", nil, "`DOMAIN` that means this CA in CAA records; can be repeated (default: the host of --url)")
 	flags.IntVar(&f.http01Port, "http-01-port", 80, "`PORT` at which http-01 challenges are checked")
 	flags.IntVar(&f.tlsALPN01Port, "tls-alpn-01-port", 443, "`PORT` at which tls-alpn-01 challenges are checked")
 	flags.StringArrayVar(&f.targets, "allow-target", nil, "address range (`CIDR`) to check challenges at although it is refused by default; can be repeated")
@@ -145,6 +149,9 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 			return bad("allow-target", target, "it is neither a range such as 169.254.0.0/16 nor an address")
 		}
 		c.AllowTargets = append(c.AllowTargets, prefix.Masked())
+	}
+	if err := f.resolver.apply(&c); err != nil {
+		return ca.Config{}, err
 	}
 	for _, resolver := range f.resolvers {
 		if err := validate.CheckServer(resolver); err != nil {

@@ -40,7 +40,9 @@ type Config struct {
 	// default. Each certifies the issuer, too, so that clients can choose the chain.
 	AlternateRoots int
 
-	Resolvers     []string       // HOST:PORT each; none means those of the machine
+	Resolvers     []string       // DNS servers, as validate.CheckServer wants them; none means those of the machine
+	DNS           DNS            // how they are asked
+	CAAIdentities []string       // what means this authority in CAA records; none means the host of the URL
 	HTTP01Port    int            // 0 means 80
 	TLSALPN01Port int            // 0 means 443
 	AllowTargets  []netip.Prefix // addresses to validate at although they are refused by default
@@ -219,9 +221,7 @@ func (c *CA) openSigner(ctx context.Context) error {
 // openWorker makes what validates and issues. No other process has the data
 // directory, so whatever an earlier one was at is free.
 func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
-	resolver, err := validate.NewResolver(validate.ResolverConfig{
-		HostsFile: c.config.HostsFile, ResolvConf: c.config.ResolvConf, Servers: c.config.Resolvers,
-	})
+	resolver, err := c.openResolver(ctx)
 	if err != nil {
 		return err
 	}

@@ -73,12 +73,12 @@ func checkCAARequest(r CAARequest) error {
 func CheckCAAIdentity(identity string) error {
 	value, ok := parseIssue(identity)
 	switch {
-	case !ok || value.issuer != identity || len(identity) > maxName:
-		return errors.New("it is not a domain name, for example ca.example")
 	case identity == "":
 		return errors.New("it is empty")
 	case strings.ToLower(identity) != identity:
 		return errors.New("it belongs in lower case")
+	case !ok || value.Issuer != identity:
+		return errors.New("it is not a domain name, for example ca.example")
 	}
 	return nil
 }

@@ -95,13 +95,13 @@ func judgeProperty(value string, r CAARequest) string {
 	if !ok {
 		return "is malformed, and so permits nobody (RFC 8659 §4.2)"
 	}
-	if property.issuer == "" {
+	if property.Issuer == "" {
 		return "permits nobody"
 	}
-	if !slices.ContainsFunc(r.Issuers, func(own string) bool { return strings.EqualFold(own, property.issuer) }) {
+	if !slices.ContainsFunc(r.Issuers, func(own string) bool { return strings.EqualFold(own, property.Issuer) }) {
 		return "permits another authority"
 	}
-	accounts, methods := property.all("accounturi"), property.all("validationmethods")
+	accounts, methods := all(property.Parameters, "accounturi"), all(property.Parameters, "validationmethods")
 	switch {
 	case len(accounts) > 1 || len(methods) > 1:
 		return "has a parameter twice, and so permits nobody (RFC 8657)"
@@ -113,65 +113,26 @@ func judgeProperty(value string, r CAARequest) string {
 	return ""
 }
 
-// issueValue is the value of an issue or issuewild property (RFC 8659 §4.2).
-type issueValue struct {
-	issuer     string // "" permits nobody
-	parameters [][2]string
-}
-
-// all returns the values of the parameters with this tag. Its case is ignored,
-// since a constraint that is passed over permits too much.
-func (v issueValue) all(tag string) []string {
+// all returns the values of the parameters with a tag.
+func all(parameters []acme.IssueParameter, tag string) []string {
 	var values []string
-	for _, p := range v.parameters {
-		if strings.EqualFold(p[0], tag) {
-			values = append(values, p[1])
+	for _, p := range parameters {
+		if p.Tag == tag {
+			values = append(values, p.Value)
 		}
 	}
 	return values
 }
 
-const caaSpace = " \t"
-
-// parseIssue reads the value by the grammar of RFC 8659 §4.2, strictly:
-//
-//	issue-value = *WSP [issuer-domain-name *WSP] [";" *WSP [parameters *WSP]]
-//	parameters  = (parameter *WSP ";" *WSP parameters) / parameter
-//	parameter   = tag *WSP "=" *WSP value
-func parseIssue(text string) (issueValue, bool) {
-	parts := strings.Split(text, ";") // which neither tags nor values can hold
-	v := issueValue{issuer: strings.Trim(parts[0], caaSpace)}
-	if v.issuer != "" {
-		for label := range strings.SplitSeq(v.issuer, ".") {
-			if !isCAALabel(label) {
-				return issueValue{}, false
-			}
-		}
+// parseIssue reads the value of a property by the grammar of RFC 8659 §4.2, which has
+// neither octets beyond ASCII nor a dot after a domain name.
+func parseIssue(text string) (acme.IssueValue, bool) {
+	issuer, _, _ := strings.Cut(text, ";")
+	if strings.ContainsFunc(text, func(c rune) bool { return c > '~' }) || strings.HasSuffix(strings.Trim(issuer, " \t"), ".") {
+		return acme.IssueValue{}, false
 	}
-	if len(parts) == 2 && strings.Trim(parts[1], caaSpace) == "" {
-		return v, true
-	}
-	for _, part := range parts[1:] {
-		tag, value, found := strings.Cut(part, "=")
-		tag, value = strings.Trim(tag, caaSpace), strings.Trim(value, caaSpace)
-		if !found || !isCAALabel(tag) || strings.ContainsFunc(value, func(c rune) bool { return c < 0x21 || c > 0x7e }) {
-			return issueValue{}, false
-		}
-		v.parameters = append(v.parameters, [2]string{tag, value})
-	}
-	return v, true
-}
-
-// isCAALabel reports whether s is (ALPHA / DIGIT) *( *("-") (ALPHA / DIGIT)).
-func isCAALabel(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		alnum := 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9'
-		if !alnum && (c != '-' || i == 0 || i == len(s)-1) {
-			return false
-		}
-	}
-	return s != ""
+	value, err := acme.ParseIssueValue(text)
+	return value, err == nil
 }
 
 // permitsMethod reports whether a validationmethods parameter lists a challenge

@@ -86,3 +86,18 @@ func ReadTXT(packed []byte, name string, id uint16) (values []string, ok bool) {
 func CheckALPNCertificate(cert *x509.Certificate, id acme.Identifier, keyAuthorization string) string {
 	return string(checkALPNCertificate(cert, id, sha256.Sum256([]byte(keyAuthorization))))
 }
+
+// JudgeCAA tells why a set of CAA records forbids an issuance, "" if it does not.
+func JudgeCAA(records []dns.RR, r CAARequest) string { return judgeCAA(caaRecords(records), r) }
+
+// TrustsAD tells the full form of a DNS server, and whether its AD bit counts.
+func TrustsAD(server string) (full string, trusted bool, err error) {
+	u, err := parseUpstream(server)
+	return u.String(), u.trustsAD(), err
+}
+
+// ExtendedErrors are those in an answer, and the words that a client is told.
+func ExtendedErrors(answer *dns.Msg) (list []ExtendedError, words string) {
+	list = extendedErrors(answer)
+	return list, tellExtended(list)
+}
