@@ -15,7 +15,8 @@ type EAB struct {
 func (c *CA) policy() rules.Policy {
 	return rules.Policy{
 		Names: c.hierarchy.names(), TermsOfService: c.config.Terms, Profiles: c.config.Profiles.Rules(),
-		External: c.config.EAB.Mode, NoSubdomains: c.config.NoSubdomains,
+		IssuerEnd: c.hierarchy.issuers[0].certificate.NotAfter,
+		External:  c.config.EAB.Mode, NoSubdomains: c.config.NoSubdomains,
 		Proving: c.proving,
 	}
 }

@@ -108,6 +108,12 @@ func (b base) wireOrder(o rules.Order, authzs []rules.Authz, now time.Time) acme
 		Authorizations: make([]string, len(o.Authzs)),
 		Finalize:       b.finalize(o.ID),
 	}
+	if !o.Validity.NotBefore.IsZero() {
+		wire.NotBefore = stamp(o.Validity.NotBefore)
+	}
+	if !o.Validity.NotAfter.IsZero() {
+		wire.NotAfter = stamp(o.Validity.NotAfter)
+	}
 	for i, id := range o.Authzs {
 		wire.Authorizations[i] = b.authorization(id)
 	}

@@ -104,6 +104,7 @@ func (d Definition) Rules() rules.Profile {
 		OrderLifetime: d.OrderLifetime, PendingLifetime: d.PendingLifetime, AuthzLifetime: d.AuthzLifetime,
 		Reuse: d.Reuse, ReuseOrders: d.ReuseOrders, Retries: d.Retries,
 		ReuseLimit: d.reuseLimit(),
+		Validity:   d.Validity, ValidityLimit: d.validityLimit(), Backdate: d.Backdate,
 	}
 }
 

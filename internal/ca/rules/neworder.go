@@ -13,6 +13,7 @@ type OrderRequest struct {
 	Identifiers []acme.Identifier // in normal form, each once
 	Profile     Profile
 	Replaces    *acme.CertID // the certificate that is to be replaced (RFC 9773 §5), or nil
+	Validity    Validity     // as the client wants it
 	Ancestors   Ancestors    // domains that can be authorized in the place of identifiers below them (RFC 9444 §4.3)
 
 	policy Policy
@@ -25,8 +26,8 @@ func ReadNewOrder(p Policy, req acme.NewOrder) (OrderRequest, *acme.Problem) {
 	if r.Profile, problem = p.profile(req.Profile); problem != nil {
 		return OrderRequest{}, problem
 	}
-	if req.NotBefore != "" || req.NotAfter != "" {
-		return OrderRequest{}, acme.Problemf(acme.TypeMalformed, `"notBefore" and "notAfter" are not supported: leave them out`)
+	if r.Validity, problem = readValidity(req); problem != nil {
+		return OrderRequest{}, problem
 	}
 	if r.Identifiers, problem = p.acceptAll(req, r.Profile); problem != nil {
 		return OrderRequest{}, problem
@@ -80,8 +81,13 @@ func NewOrder(r OrderRequest, held Held, now time.Time) (Placed, *acme.Problem) 
 	}
 	order := Order{
 		ID: NewID(now), Account: held.Account.ID, Identifiers: r.Identifiers, Profile: r.Profile.Name,
-		Created: now, Expires: now.Add(r.Profile.OrderLifetime),
+		Created: now, Expires: now.Add(r.Profile.OrderLifetime), Validity: r.Validity,
 	}
+	until, problem := r.policy.bound(r.Validity, r.Profile, now)
+	if problem != nil {
+		return Placed{}, problem
+	}
+	order.Expires = earlier(order.Expires, until)
 	if r.Replaces != nil {
 		if problem := held.Replaced.replaceable(r, held.Account, now); problem != nil {
 			return Placed{}, problem
@@ -135,7 +141,7 @@ func (h Held) again(r OrderRequest, now time.Time) (Placed, bool) {
 	}
 	for _, open := range h.Open {
 		o := open.Order
-		if !r.Profile.ReuseOrders || len(r.Ancestors) > 0 || o.Account != h.Account.ID || o.Profile != r.Profile.Name || o.Replaces != replaces ||
+		if !r.Profile.ReuseOrders || len(r.Ancestors) > 0 || o.Account != h.Account.ID || o.Profile != r.Profile.Name || o.Replaces != replaces || !o.Validity.equal(r.Validity) ||
 			!slices.Equal(sorted(o.Identifiers), sorted(r.Identifiers)) {
 			continue
 		}

@@ -18,6 +18,7 @@ type Order struct {
 	Authzs      []string          // IDs, in the order of the identifiers; several identifiers can share one (RFC 9444)
 	Profile     string
 	Replaces    string // the acme.CertID of the certificate that this one is to replace, or "" (RFC 9773 §5)
+	Validity    Validity
 	Created     time.Time
 	Expires     time.Time
 
@@ -70,7 +71,11 @@ func OrderError(o Order, authzs []Authz, now time.Time) *acme.Problem {
 		}
 	}
 	if len(failed) == 0 {
-		return acme.Problemf(acme.TypeMalformed, "the order expired on %s: place a new one", o.Expires.UTC().Format(time.RFC3339))
+		why := ""
+		if o.Validity.asked() {
+			why = " (one with notBefore or notAfter lasts for as long as they can be given)"
+		}
+		return acme.Problemf(acme.TypeMalformed, "the order expired on %s%s: place a new one", o.Expires.UTC().Format(time.RFC3339), why)
 	}
 	return together(failed, "control of some identifiers was not proven: place a new order")
 }

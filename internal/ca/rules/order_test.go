@@ -123,8 +123,6 @@ func TestNewOrder(t *testing.T) {
 		{"suffix that is no label", acme.NewOrder{Identifiers: dns("eviltest")}, acme.TypeRejectedIdentifier, 1},
 		{"E05 several", acme.NewOrder{Identifiers: dns("a.test", "example.com", "example.org")}, acme.TypeRejectedIdentifier, 2},
 		{"E05 of two types", acme.NewOrder{Identifiers: dns("a_b.test", "example.org")}, acme.TypeCompound, 2},
-		{"O01 notBefore", acme.NewOrder{Identifiers: dns("a.test"), NotBefore: "2026-12-01T00:00:00Z"}, acme.TypeMalformed, 0},
-		{"O01 notAfter", acme.NewOrder{Identifiers: dns("a.test"), NotAfter: "2026-12-01T00:00:00Z"}, acme.TypeMalformed, 0},
 		{"profile", acme.NewOrder{Identifiers: dns("a.test"), Profile: "classic"}, "", 0},
 		{"unknown profile", acme.NewOrder{Identifiers: dns("a.test"), Profile: "nope"}, acme.TypeInvalidProfile, 0},
 		{"too many", acme.NewOrder{Identifiers: dns(many...)}, acme.TypeMalformed, 0},

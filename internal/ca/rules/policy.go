@@ -3,6 +3,7 @@ package rules
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/net/idna"
 
@@ -15,6 +16,7 @@ type Policy struct {
 	AnyName        bool             // certificates are issued for all names, whatever Names says: for tests
 	Blocked        acme.Subtrees    // but never for these
 	TermsOfService string           // a URL, or "" for none
+	IssuerEnd      time.Time        // the last second of every certificate; zero for no limit
 	Profiles       []Profile        // the first one is the default
 	External       ExternalAccounts // whether new accounts need an external one
 	NoSubdomains   bool             // no authorization is for what lies below its domain (RFC 9444)

@@ -26,6 +26,9 @@ type Profile struct {
 	Reuse           time.Duration                     // how long after its validation an authorization may serve another order; 0 for never
 	ReuseOrders     bool                              // a request like one whose order is open is given that order
 	ReuseLimit      func(now time.Time) time.Duration // the most that Reuse may be, by date; nil for no limit
+	Validity        time.Duration                     // of a certificate, from notBefore to the end of its last second
+	ValidityLimit   func(now time.Time) time.Duration // the most that Validity may be, by date; nil for no limit
+	Backdate        time.Duration                     // how far notBefore lies back unless a client asks for another
 	Retries         int                               // how often a validation that failed for a passing reason is tried again
 }
 
@@ -40,6 +43,8 @@ func Classic() Profile {
 		PendingLifetime: 7 * 24 * time.Hour,
 		AuthzLifetime:   30 * 24 * time.Hour,
 		Reuse:           30 * 24 * time.Hour,
+		Validity:        90 * 24 * time.Hour,
+		Backdate:        time.Hour,
 		Retries:         2,
 	}
 }

@@ -179,6 +179,9 @@ func (p Profile) permits(r Request) error {
 	return nil
 }
 
+// grace is how far the notBefore that a request asks for may lie back at least, whatever the profile dates back.
+const grace = time.Hour
+
 // validity returns the first and the last second of a certificate that is made
 // at now for r. Both count (RFC 5280 §4.1.2.5), hence the second less (BR §6.3.2).
 // What the profile gives is cut to what the issuer's own validity leaves; what
@@ -186,7 +189,7 @@ func (p Profile) permits(r Request) error {
 func (p Profile) validity(r Request, issuer *x509.Certificate, now time.Time) (notBefore, notAfter time.Time, err error) {
 	now = now.UTC().Truncate(time.Second)
 	fail := func(format string, args ...any) (time.Time, time.Time, error) {
-		return time.Time{}, time.Time{}, fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)
+		return time.Time{}, time.Time{}, fmt.Errorf("%w: %w: "+format, append([]any{ErrRefused, ErrValidity}, args...)...)
 	}
 	if now.Before(issuer.NotBefore) || now.After(issuer.NotAfter) {
 		return time.Time{}, time.Time{}, fmt.Errorf("the issuer's certificate is valid from %s to %s only: it cannot sign now",
@@ -197,7 +200,8 @@ func (p Profile) validity(r Request, issuer *x509.Certificate, now time.Time) (n
 	if !r.NotBefore.IsZero() {
 		notBefore = r.NotBefore.UTC()
 		// An order waits for its validations: what was "now" when it was made may have passed since.
-		if notBefore.Before(earliest) || notBefore.After(now.Add(p.Validity)) {
+		oldest := later(now.Add(-max(p.Backdate, grace)), issuer.NotBefore)
+		if notBefore.Before(oldest) || notBefore.After(now.Add(p.Validity)) {
 			return fail("notBefore %s is out of the profile's range", notBefore.Format(time.RFC3339))
 		}
 	}

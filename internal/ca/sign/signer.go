@@ -19,6 +19,9 @@ import (
 // constraints or a lint. Nothing was signed, and trying again will not help.
 var ErrRefused = errors.New("refused")
 
+// ErrValidity is an ErrRefused: the validity that was asked for cannot be given at this time.
+var ErrValidity = errors.New("the validity cannot be given")
+
 // settleTimeout bounds the wait for the journal after a signature was made.
 const settleTimeout = 10 * time.Second
 

@@ -8,7 +8,7 @@ import (
 )
 
 const orderColumns = `id, account, identifiers, authzs, profile, created, expires,
-	csr, csr_digest, serial, error, due, lease_until, lease_by, replaces`
+	csr, csr_digest, serial, error, due, lease_until, lease_by, replaces, not_before, not_after`
 
 func readOrder(r *row) (o rules.Order) {
 	o.ID, o.Account = r.text(), r.text()
@@ -19,6 +19,7 @@ func readOrder(r *row) (o rules.Order) {
 	r.json(&o.Error)
 	o.Lease = readLease(r)
 	o.Replaces = r.text()
+	o.Validity = rules.Validity{NotBefore: r.moment(), NotAfter: r.moment()}
 	return o
 }
 
@@ -41,10 +42,11 @@ func (tx *Tx) InsertOrder(o rules.Order, authzs []rules.Authz) error {
 		}
 	}
 	if err := tx.insert(`INSERT INTO orders (`+orderColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING`,
 		o.ID, o.Account, compactList(o.Identifiers), compactList(o.Authzs), o.Profile, millis(o.Created), millis(o.Expires),
 		o.CSR, o.CSRDigest, o.Serial, problemText(o.Error),
-		millis(o.Lease.Due), millis(o.Lease.Until), o.Lease.By, o.Replaces); err != nil {
+		millis(o.Lease.Due), millis(o.Lease.Until), o.Lease.By, o.Replaces,
+		millis(o.Validity.NotBefore), millis(o.Validity.NotAfter)); err != nil {
 		return fmt.Errorf("order %s: %w", o.ID, err)
 	}
 	return nil

@@ -42,8 +42,13 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) error {
 		Identifiers: o.Identifiers,
 		PublicKey:   csr.PublicKey,
 		MustStaple:  csr.MustStaple,
+		NotBefore:   o.Validity.NotBefore,
+		NotAfter:    o.Validity.NotAfter,
 	})
 	switch {
+	case errors.Is(err, sign.ErrValidity) && o.Validity != (rules.Validity{}):
+		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeMalformed,
+			"the notBefore or notAfter of the order cannot be given any more, since it waited too long: place a new one")))
 	case errors.Is(err, sign.ErrRefused):
 		w.Log.Error("certificate refused by the signer", "order", o.ID, "account", o.Account, "error", err)
 		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeServerInternal,

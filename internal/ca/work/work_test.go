@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -342,6 +343,25 @@ func closed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// An order that waited until its validity could not be given any more ends, and the client is told why.
+func TestValidityThatCannotBeGivenAnyMore(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		w := b.worker(nil, func(_ context.Context, r sign.Request) (sign.Certificate, error) {
+			if r.NotBefore.IsZero() {
+				t.Error("the signer is not told the validity")
+			}
+			return sign.Certificate{}, fmt.Errorf("%w: %w: notBefore is out of the profile's range", sign.ErrRefused, sign.ErrValidity)
+		})
+		order := b.finalized(w)
+		order.Validity.NotBefore = time.Now().Add(-2 * time.Hour)
+		<-w.Issue(order)
+		if got := b.order(order.ID); got.Error == nil || got.Error.Type != acme.TypeMalformed || !strings.Contains(got.Error.Detail, "notBefore") {
+			t.Errorf("the order's error is %v", got.Error)
+		}
+		_ = w.Stop(t.Context())
+	})
 }
 
 // What the signer refuses ends the order, and gives up a serial that was reserved for it.

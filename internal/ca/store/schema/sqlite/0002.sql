@@ -66,3 +66,7 @@ CREATE TABLE past_keys (
 	thumbprint TEXT   NOT NULL, -- RFC 7638
 	PRIMARY KEY (account, until, thumbprint)
 ) WITHOUT ROWID;
+
+-- The validity that a client asked for (RFC 8555 §7.4).
+ALTER TABLE orders ADD COLUMN not_before BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE orders ADD COLUMN not_after BIGINT NOT NULL DEFAULT 0;
