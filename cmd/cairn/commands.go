@@ -26,7 +26,12 @@ Start with:  cairn up`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(usageError{err}, "%s --help lists what can be said", cmd.CommandPath())
 	})
-	root.AddCommand(newUp(), newTrust(), newAudit(), newEAB(), newEvidence())
+	root.AddCommand(
+		newUp(), newTrust(),
+		newProfiles(),
+		newEAB(),
+		newEvidence(), newAudit(),
+	)
 	for _, cmd := range append(root.Commands(), root) {
 		if cmd.Args == nil || cmd == root {
 			cmd.Args = noArguments

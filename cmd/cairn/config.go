@@ -29,6 +29,7 @@ func sections() map[string]section {
 		"dns":               new(dnsSection),
 		"evidence":          new(evidenceSection),
 		"external_accounts": new(externalAccountsSection),
+		"profiles":          new(profilesSection),
 	}
 }
 

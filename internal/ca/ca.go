@@ -117,7 +117,7 @@ func Open(ctx context.Context, c Config) (*CA, error) {
 	}
 	ca := &CA{config: c, log: c.Log}
 	steps := []func(context.Context) error{
-		ca.listen, ca.openDirectory, ca.openHierarchy, ca.openStore, ca.openSigner, ca.openFront,
+		ca.listen, ca.openDirectory, ca.openHierarchy, ca.openStore, ca.openSigner, ca.checkProfiles, ca.openFront,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {

@@ -163,7 +163,7 @@ func Span(d time.Duration) string {
 		return "0s"
 	}
 	var text string
-	if days := d / day; days >= 2 && d%time.Hour == 0 && d%day == 0 {
+	if days := d / day; days >= 1 && d%day == 0 {
 		return fmt.Sprintf("%dd", days)
 	}
 	text = d.String()

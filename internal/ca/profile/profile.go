@@ -6,6 +6,7 @@ package profile
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -32,6 +33,7 @@ type Definition struct {
 	Reuse           time.Duration // how long after its validation an authorization may serve another order; 0 for never
 	ReuseOrders     bool          // whether a request like one whose order is open is given that order
 	Retries         int           // of a validation that failed for a passing reason
+	External        bool          // whether the account must have an external account binding
 
 	// What the certificate looks like.
 	Validity        time.Duration // from notBefore to the end of its last second
@@ -103,8 +105,8 @@ func (d Definition) Rules() rules.Profile {
 		MaxNames: d.MaxNames, Names: d.Names, Identifiers: d.Identifiers, Keys: d.Keys, Challenges: d.Challenges,
 		OrderLifetime: d.OrderLifetime, PendingLifetime: d.PendingLifetime, AuthzLifetime: d.AuthzLifetime,
 		Reuse: d.Reuse, ReuseOrders: d.ReuseOrders, Retries: d.Retries,
-		ReuseLimit: d.reuseLimit(),
-		Validity:   d.Validity, ValidityLimit: d.validityLimit(), Backdate: d.Backdate,
+		Validity: d.Validity, ValidityLimit: d.validityLimit(), Backdate: d.Backdate,
+		ReuseLimit: d.reuseLimit(), External: d.External,
 	}
 }
 
@@ -149,4 +151,24 @@ func (l List) Usages() []sign.Usage {
 		}
 	}
 	return all
+}
+
+// Describe says in a few words what d's certificates are, for clients that ask what there is.
+func (d Definition) Describe() string {
+	var uses []string
+	for _, usage := range d.Usages {
+		switch usage {
+		case sign.ServerAuth:
+			uses = append(uses, "servers")
+		case sign.ClientAuth:
+			uses = append(uses, "clients")
+		default:
+			uses = append(uses, string(usage))
+		}
+	}
+	text := Span(d.Validity) + ", for " + strings.Join(uses, " and ")
+	if names := d.Names.Strings(); len(names) > 0 && len(names) <= 5 {
+		text += " under " + strings.Join(names, ", ")
+	}
+	return text
 }

@@ -76,6 +76,10 @@ func NewOrder(r OrderRequest, held Held, now time.Time) (Placed, *acme.Problem) 
 	if problem := held.Account.confine(r.Identifiers); problem != nil {
 		return Placed{}, problem
 	}
+	if r.Profile.External && held.Account.ExternalKey == "" {
+		return Placed{}, acme.Problemf(acme.TypeUnauthorized,
+			"profile %s is for accounts with an external account binding: ask the CA's operator for a key and register an account with it", r.Profile.Name)
+	}
 	if again, ok := held.again(r, now); ok {
 		return again, nil
 	}

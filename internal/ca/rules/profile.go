@@ -29,6 +29,7 @@ type Profile struct {
 	Validity        time.Duration                     // of a certificate, from notBefore to the end of its last second
 	ValidityLimit   func(now time.Time) time.Duration // the most that Validity may be, by date; nil for no limit
 	Backdate        time.Duration                     // how far notBefore lies back unless a client asks for another
+	External        bool                              // whether the account must have an external account binding (RFC 8555 §7.3.4)
 	Retries         int                               // how often a validation that failed for a passing reason is tried again
 }
 

@@ -233,7 +233,7 @@ func signCA(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto
 	if err != nil {
 		return nil, err
 	}
-	linted, err := a.lintCertificate(template, pub)
+	linted, err := a.lintCertificate(template, pub, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -59,8 +59,18 @@ func newLinter() (*linter, error) {
 	}, nil
 }
 
-// certificate lints der, which was built from asked for the key pub.
-func (l *linter) certificate(der []byte, asked *x509.Certificate, pub crypto.PublicKey) error {
+// leftOut are the lints that do not run on p's certificates, each with its reason.
+func (p Profile) leftOut() map[string]string {
+	out := map[string]string{}
+	if !p.KeyID {
+		out["w_ext_subject_key_identifier_missing_sub_cert"] = "the profile leaves the subject key identifier out, which RFC 5280 §4.2.1.2 " +
+			"would have there (SHOULD) and BR §7.1.2.7.6 would not (NOT RECOMMENDED)"
+	}
+	return out
+}
+
+// certificate lints der, which was built from asked for the key pub. The lints in except do not run.
+func (l *linter) certificate(der []byte, asked *x509.Certificate, pub crypto.PublicKey, except map[string]string) error {
 	ours, err := x509.ParseCertificate(der)
 	if err != nil {
 		return err
@@ -74,6 +84,9 @@ func (l *linter) certificate(der []byte, asked *x509.Certificate, pub crypto.Pub
 	}
 	var findings []string
 	for _, one := range l.certificates {
+		if _, out := except[one.Name]; out {
+			continue
+		}
 		findings = report(findings, one.Name, one.Execute(theirs, l.config))
 	}
 	return refuse(findings)

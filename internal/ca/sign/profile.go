@@ -94,6 +94,9 @@ func (s Subject) check() error {
 	return nil
 }
 
+// SubjectText is what the operator puts into the subject, for people; "" for nothing.
+func (p Profile) SubjectText() string { return p.Subject.name().String() }
+
 // Classic is the shape that Let's Encrypt gave certificates for its first ten
 // years, which about every client has met: 90 days, a common name, a subject
 // key identifier. There is no policy: that of the Baseline Requirements claims

@@ -175,7 +175,7 @@ func (s *Signer) prepare(r Request) (Entry, *token, error) {
 		return Entry{}, nil, err
 	}
 	template.NotBefore, template.NotAfter = notBefore, notAfter
-	linted, err := s.current.lintCertificate(template, r.PublicKey)
+	linted, err := s.current.lintCertificate(template, r.PublicKey, profile.leftOut())
 	if err != nil {
 		return Entry{}, nil, err
 	}
