@@ -51,9 +51,11 @@ func (s *dnsSection) apply(c *ca.Config) error {
 // caaSection names the authority in CAA records. The flag goes before it.
 type caaSection struct {
 	Identities []string `yaml:"identities"` // as --caa-identity
+	Off        bool     `yaml:"off"`        // as --no-caa
 }
 
 func (s *caaSection) apply(c *ca.Config) error {
+	c.NoCAA = c.NoCAA || s.Off
 	if len(c.CAAIdentities) > 0 {
 		return nil
 	}
@@ -71,11 +73,12 @@ type resolverFlags struct {
 	ca            string
 	requireDNSSEC bool
 	caaIdentities []string
+	noCAA         bool
 }
 
 // apply checks the flags and puts them into c.
 func (f resolverFlags) apply(c *ca.Config) error {
-	c.DNS.RequireDNSSEC, c.CAAIdentities = f.requireDNSSEC, f.caaIdentities
+	c.DNS.RequireDNSSEC, c.CAAIdentities, c.NoCAA = f.requireDNSSEC, f.caaIdentities, f.noCAA
 	for _, identity := range f.caaIdentities {
 		if err := validate.CheckCAAIdentity(identity); err != nil {
 			return usageError{fmt.Errorf("--caa-identity %q: %w", identity, err)}

@@ -65,6 +65,7 @@ can only vouch for private names and addresses, and for those that --names adds.
 	flags.StringVar(&f.resolver.ca, "resolver-ca", "", "`FILE` (PEM) with root certificates to trust for those servers, beside the machine's")
 	flags.BoolVar(&f.resolver.requireDNSSEC, "require-dnssec", false, "use only DNS servers that validate DNSSEC and can be believed, and do not start without")
 	flags.StringArrayVar(&f.resolver.caaIdentities, "caa-identity", nil, "`DOMAIN` that means this CA in CAA records; can be repeated (default: the host of --url)")
+	flags.BoolVar(&f.resolver.noCAA, "no-caa", false, "do not look for CAA records of public names")
 	flags.IntVar(&f.http01Port, "http-01-port", 80, "`PORT` at which http-01 challenges are checked")
 	flags.IntVar(&f.tlsALPN01Port, "tls-alpn-01-port", 443, "`PORT` at which tls-alpn-01 challenges are checked")
 	flags.StringArrayVar(&f.targets, "allow-target", nil, "address range (`CIDR`) to check challenges at although it is refused by default; can be repeated")

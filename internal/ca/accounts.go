@@ -17,6 +17,6 @@ func (c *CA) policy() rules.Policy {
 		Names: c.hierarchy.names(), TermsOfService: c.config.Terms, Profiles: c.config.Profiles.Rules(),
 		IssuerEnd: c.hierarchy.issuers[0].certificate.NotAfter,
 		External:  c.config.EAB.Mode, NoSubdomains: c.config.NoSubdomains,
-		Proving: c.proving,
+		Proving: c.proving, CAA: c.caa,
 	}
 }

@@ -43,6 +43,7 @@ type Config struct {
 	Resolvers     []string       // DNS servers, as validate.CheckServer wants them; none means those of the machine
 	DNS           DNS            // how they are asked
 	CAAIdentities []string       // what means this authority in CAA records; none means the host of the URL
+	NoCAA         bool           // CAA records are not asked for, whatever the name
 	HTTP01Port    int            // 0 means 80
 	TLSALPN01Port int            // 0 means 443
 	AllowTargets  []netip.Prefix // addresses to validate at although they are refused by default
@@ -93,6 +94,7 @@ type CA struct {
 
 	https, http net.Listener
 	url         string              // https://HOST[:PORT], without a path
+	caa         rules.CAA           // for which names CAA is asked for
 	proving     rules.Proving       // which challenges are offered, and what they need
 	httpURL     string              // http://HOST:PORT
 	published   []datadir.Published // httpURL, and those of earlier runs that certificates still point to
@@ -145,7 +147,10 @@ func (c *CA) listen(ctx context.Context) (err error) {
 	}
 	host := mustParse(c.url).Hostname()
 	c.httpURL = "http://" + net.JoinHostPort(host, port(c.http))
-	c.proving, err = c.config.Challenges.proving(c.url)
+	if c.proving, err = c.config.Challenges.proving(c.url); err != nil {
+		return err
+	}
+	c.caa, err = c.config.caa(c.url)
 	return err
 }
 
@@ -232,6 +237,7 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 	c.worker = work.New(work.Config{
 		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause, EvidenceKept: c.config.EvidenceKept,
 		Proving:   c.proving,
+		CAA:       c.caa,
 		Signer:    through[work.Signer](c.config.Seams.Signer, signer),
 		Validator: through[work.Validator](c.config.Seams.Validator, prober),
 	})

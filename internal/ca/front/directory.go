@@ -23,6 +23,7 @@ func (f *Front) directory(_ *http.Request, b base) reply {
 		TermsOfService: f.Policy.TermsOfService,
 		Profiles:       make(map[string]string, len(f.Policy.Profiles)),
 
+		CAAIdentities:           f.Policy.CAA.Identities, // exactly as records have them (RFC 8555 §7.1.1)
 		SubdomainAuthAllowed:    !f.Policy.NoSubdomains,
 		ExternalAccountRequired: f.Policy.External == rules.Required,
 	}

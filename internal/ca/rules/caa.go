@@ -21,9 +21,10 @@ type CAA struct {
 }
 
 // AppliesTo reports whether records about id, without a wildcard label, are asked for. They are about domains
-// alone (RFC 8659 §3), and an onion has none in the DNS (RFC 9799 §6.2).
+// alone (RFC 8659 §3), an onion has none in the DNS (RFC 9799 §6.2), and a single label is a host of the local network.
 func (c CAA) AppliesTo(id acme.Identifier) bool {
-	return len(c.Identities) > 0 && id.Type == acme.DNS && !strings.HasSuffix(id.Value, ".onion") && !c.Private.Contains(id)
+	return len(c.Identities) > 0 && id.Type == acme.DNS && strings.Contains(id.Value, ".") &&
+		!strings.HasSuffix(id.Value, ".onion") && !c.Private.Contains(id)
 }
 
 // Recheck is an identifier of an order that CAA must be asked about, again or for the first time, and the

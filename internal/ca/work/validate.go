@@ -78,12 +78,8 @@ func (w *Worker) look(ctx context.Context, a rules.Authz, challenge rules.Challe
 func (w *Worker) askCAA(ctx context.Context, id acme.Identifier, proof rules.Challenge) (answer, error) {
 	found := answer{asked: time.Now()}
 	base, wildcard := id.Base()
-	asker, ok := w.Validator.(caaValidator)
-	if !ok {
-		return found, fmt.Errorf("%T cannot ask for CAA", w.Validator)
-	}
 	var err error
-	found.Result, err = asker.CAA(ctx, validate.CAARequest{
+	found.Result, err = w.Validator.CAA(ctx, validate.CAARequest{
 		Identifier: base, Wildcard: wildcard, Method: proof.Type,
 		AccountURL: proof.AccountURL, Issuers: w.Config.CAA.Identities,
 	})

@@ -28,10 +28,6 @@ import (
 // the deadline of ctx and are safe for concurrent use.
 type Validator interface {
 	Prove(ctx context.Context, r validate.Request) (validate.Result, error)
-}
-
-// caaValidator is a Validator that can look for CAA records, too.
-type caaValidator interface {
 	CAA(ctx context.Context, r validate.CAARequest) (validate.Result, error)
 }
 

@@ -30,6 +30,11 @@ type (
 	signFunc  func(context.Context, sign.Request) (sign.Certificate, error)
 )
 
+// CAA must not be asked of it: policy names nothing public.
+func (f proveFunc) CAA(context.Context, validate.CAARequest) (validate.Result, error) {
+	return validate.Result{}, errors.New("CAA was asked for")
+}
+
 func (f proveFunc) Prove(ctx context.Context, r validate.Request) (validate.Result, error) {
 	return f(ctx, r)
 }
