@@ -149,9 +149,17 @@ func (b *bench) authz(id string) (a rules.Authz) {
 }
 
 // finalized saves an order that has just been finalized, under a lease of w.
-func (b *bench) finalized(w *work.Worker) (order rules.Order) {
+func (b *bench) finalized(w *work.Worker) rules.Order {
 	b.t.Helper()
 	o, a := b.attempted(w)
+	valid := a.Settle(rules.Outcome{}, time.Now())
+	b.update(func(tx *store.Tx) error { return tx.UpdateAuthz(a, valid) })
+	return b.finalize(w, o, valid)
+}
+
+// finalize saves o, whose authorization is valid, as finalized, under a lease of w.
+func (b *bench) finalize(w *work.Worker, o rules.Order, valid rules.Authz) (order rules.Order) {
+	b.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		b.t.Fatal(err)
@@ -165,10 +173,6 @@ func (b *bench) finalized(w *work.Worker) (order rules.Order) {
 		b.t.Fatal(problem)
 	}
 	b.update(func(tx *store.Tx) error {
-		valid := a.Settle(rules.Outcome{}, tx.Now)
-		if err := tx.UpdateAuthz(a, valid); err != nil {
-			return err
-		}
 		after, problem := o.Finalize([]rules.Authz{valid}, csr, w.Lease(tx.Now), tx.Now)
 		if problem != nil {
 			return problem
