@@ -71,6 +71,8 @@ type Problem struct {
 
 	// Location is sent as a header where the protocol asks for it (RFC 8555 §7.3.5).
 	Location string `json:"-"`
+	// Terms is the URL of the terms of service, sent as a link where the client must agree to them (RFC 8555 §7.3.3).
+	Terms string `json:"-"`
 	// RetryAfter is how long to wait before the same request can succeed; 0 if unknown.
 	RetryAfter time.Duration `json:"-"`
 }

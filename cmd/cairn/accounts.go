@@ -14,10 +14,12 @@ import (
 // accountFlags is what can be said to `cairn up` about accounts and what they may do.
 type accountFlags struct {
 	eab        string
+	terms      string // what a change of them means
 	subdomains bool
 }
 
 func (f *accountFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.terms, "terms-change", "grandfather", "when --terms changes: `ask` existing accounts to agree before they go on, or grandfather them")
 	flags.StringVar(&f.eab, "eab", "optional", "external account binding: `required` of every new account, optional, or off")
 	flags.BoolVar(&f.subdomains, "subdomains", true, "let one authorization be for a domain and all below it if a client asks for that (RFC 9444)")
 }
@@ -27,6 +29,10 @@ func (f *accountFlags) apply(c *ca.Config) error {
 	if !ok {
 		return usageError{fmt.Errorf("--eab %q: it is required, optional or off", f.eab)}
 	}
+	if f.terms != "ask" && f.terms != "grandfather" {
+		return usageError{fmt.Errorf("--terms-change %q: it is ask or grandfather", f.terms)}
+	}
+	c.TermsAsk = f.terms == "ask"
 	c.EAB.Mode, c.NoSubdomains = mode, !f.subdomains
 	return nil
 }

@@ -14,7 +14,7 @@ type EAB struct {
 // policy is what the operator decided.
 func (c *CA) policy() rules.Policy {
 	return rules.Policy{
-		Names: c.hierarchy.names(), TermsOfService: c.config.Terms, Profiles: c.config.Profiles.Rules(),
+		Names: c.hierarchy.names(), TermsOfService: c.config.Terms, AskAgain: c.config.TermsAsk, Profiles: c.config.Profiles.Rules(),
 		IssuerEnd: c.hierarchy.issuers[0].certificate.NotAfter,
 		External:  c.config.EAB.Mode, NoSubdomains: c.config.NoSubdomains,
 		Proving: c.proving, CAA: c.caa,

@@ -48,6 +48,7 @@ type Config struct {
 	TLSALPN01Port int            // 0 means 443
 	AllowTargets  []netip.Prefix // addresses to validate at although they are refused by default
 	Terms         string         // URL of the terms of service; "" means none
+	TermsAsk      bool           // accounts that agreed to other terms must agree to these first; else they go on
 	EAB           EAB            // external account binding
 	NoSubdomains  bool           // an authorization is never for what lies below its domain (RFC 9444)
 	Challenges    Challenges     // what is offered beside the usual challenges
@@ -245,10 +246,14 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 }
 
 // openFront makes the ACME server, and with it the directory complete.
-func (c *CA) openFront(context.Context) error {
+func (c *CA) openFront(ctx context.Context) error {
+	var linkKey []byte
+	if err := c.db.Update(ctx, func(tx *store.Tx) (err error) { linkKey, err = tx.Secret("links"); return err }); err != nil {
+		return err
+	}
 	handler, err := front.New(front.Config{
 		DB: c.db, Worker: c.worker, Log: c.log,
-		Policy: c.policy(), ExternalKeys: c.config.EAB.Keys,
+		Policy: c.policy(), ExternalKeys: c.config.EAB.Keys, LinkKey: linkKey,
 		URL: c.url, OwnHost: c.own.owns, Chains: c.hierarchy.chains, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
 	})
 	if err != nil {

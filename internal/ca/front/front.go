@@ -9,6 +9,7 @@ package front
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,6 +48,8 @@ type Config struct {
 	Chains func(rules.Certificate) []Chain
 	// Issuer finds the ID of the issuer whose certificate has a subject key identifier.
 	Issuer func(keyID []byte) (id string, ok bool)
+	// LinkKey signs links for people; nil means one that ends with this process.
+	LinkKey []byte
 	// ExternalKeys are MAC keys for external account bindings, by their IDs, beside those in the
 	// store: they bind any number of accounts, for all names (RFC 8555 §7.3.4).
 	ExternalKeys map[string][]byte
@@ -86,6 +89,9 @@ func New(c Config) (*Front, error) {
 	c.Paths = c.Paths.orStandard()
 	if c.ChallengeWait == 0 {
 		c.ChallengeWait = 200 * time.Millisecond
+	}
+	if c.LinkKey == nil {
+		c.LinkKey = []byte(rand.Text())
 	}
 	if c.FinalizeWait == 0 {
 		c.FinalizeWait = 5 * time.Second
@@ -193,8 +199,12 @@ type visit struct {
 
 // ServeHTTP answers one request.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if f.isPage(r) {
+	switch {
+	case f.isPage(r):
 		f.Page.ServeHTTP(w, r)
+		return
+	case f.isAgreement(r):
+		f.serveAgreement(w, r)
 		return
 	}
 	began := time.Now()

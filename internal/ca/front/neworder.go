@@ -24,6 +24,9 @@ func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
 	answer := reply{status: http.StatusCreated}
 	err := f.change(ctx, func(tx *store.Tx) error {
 		account, err := actor(tx, r)
+		if err == nil {
+			err = f.mustHaveAgreed(r.base, account)
+		}
 		if err != nil {
 			return err
 		}

@@ -19,6 +19,9 @@ func (f *Front) newAuthorization(ctx context.Context, r accountRequest) (reply, 
 	answer := reply{status: http.StatusCreated}
 	err := f.change(ctx, func(tx *store.Tx) error {
 		account, err := actor(tx, r)
+		if err == nil {
+			err = f.mustHaveAgreed(r.base, account)
+		}
 		if err != nil {
 			return err
 		}

@@ -75,7 +75,11 @@ func seconds(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Secon
 
 // problemReply is the RFC 7807 document that a client is sent (RFC 8555 §6.7).
 func problemReply(p *acme.Problem) reply {
-	return reply{status: cmp.Or(p.Status, http.StatusBadRequest), location: p.Location, retryAfter: p.RetryAfter, mediaType: acme.MediaProblem, body: p}
+	answer := reply{status: cmp.Or(p.Status, http.StatusBadRequest), location: p.Location, retryAfter: p.RetryAfter, mediaType: acme.MediaProblem, body: p}
+	if p.Terms != "" { // RFC 8555 §7.3.3
+		answer.links = append(answer.links, link(p.Terms, "terms-of-service"))
+	}
+	return answer
 }
 
 // busyPause is what a client is told to wait when the store has too much to do.

@@ -70,3 +70,9 @@ CREATE TABLE past_keys (
 -- The validity that a client asked for (RFC 8555 §7.4).
 ALTER TABLE orders ADD COLUMN not_before BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE orders ADD COLUMN not_after BIGINT NOT NULL DEFAULT 0;
+
+-- Random octets with which links for people are signed.
+CREATE TABLE secrets (
+	name  TEXT NOT NULL PRIMARY KEY,
+	value BLOB NOT NULL
+) WITHOUT ROWID;
