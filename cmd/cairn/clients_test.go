@@ -45,6 +45,7 @@ func TestClients(t *testing.T) {
 		"shown":      m.shown,
 		"lacks":      m.lacks,
 		"alpnserver": alpnServer,
+		"fill":       fill,
 	}
 	t.Run("with", func(t *testing.T) { testscript.Run(t, scripts("testdata/clients", commands)) })
 	if t.Failed() {
@@ -224,4 +225,11 @@ func alpnServer(ts *testscript.TestScript, _ bool, args []string) {
 			}()
 		}
 	}()
+}
+
+// fill FILE...: puts the values of the script's variables in place of $NAME and ${NAME}.
+func fill(ts *testscript.TestScript, _ bool, args []string) {
+	for _, file := range args {
+		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(os.Expand(ts.ReadFile(file), ts.Getenv)), 0o600))
+	}
 }
