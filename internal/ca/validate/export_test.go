@@ -101,3 +101,18 @@ func ExtendedErrors(answer *dns.Msg) (list []ExtendedError, words string) {
 	list = extendedErrors(answer)
 	return list, tellExtended(list)
 }
+
+// ReadCAA reads an answer to a question about the CAA records of name.
+func ReadCAA(packed []byte, name string, id uint16) (records []string, ok bool) {
+	q := question{canonicalName(name), dns.TypeCAA}
+	query := newQuestion(q, true)
+	query.Id = id
+	answer, _ := readAnswer(packed, query)
+	if answer == nil {
+		return nil, false
+	}
+	for _, record := range caaRecords(followAliases(answer, q, maxAliases).records) {
+		records = append(records, record.String())
+	}
+	return records, true
+}
