@@ -26,7 +26,7 @@ func (c *CA) Serve(ctx context.Context) error {
 	plain := c.server(http.HandlerFunc(c.public))
 
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){c.worker.Run, c.worker.CleanUp, c.leafCRLs.Run, c.rootCRLs.Run, c.own.run, c.watchIssuer, c.operate} {
+	for _, loop := range []func(context.Context){c.worker.Run, c.worker.FollowKeys, c.worker.CleanUp, c.leafCRLs.Run, c.rootCRLs.Run, c.own.run, c.watchIssuer, c.operate} {
 		loops.Go(func() { loop(ctx) })
 	}
 	failed := make(chan error, 2)

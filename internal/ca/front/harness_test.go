@@ -239,6 +239,9 @@ func (w *worker) sign(tx *store.Tx, o rules.Order, public crypto.PublicKey) (rul
 	}
 	issued := reserved
 	issued.State, issued.DER = rules.Issued, der
+	if issued.Key, err = rules.KeyDigest(public); err != nil {
+		return issued, err
+	}
 	return issued, tx.UpdateCertificate(reserved, issued)
 }
 

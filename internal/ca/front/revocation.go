@@ -82,7 +82,8 @@ func holdsAll(tx *store.Tx, account rules.Account, certificate *x509.Certificate
 }
 
 // revokeByKey revokes a certificate for whoever has its key. If they say that the key
-// is compromised, they have proven it, and the key is never certified again (BR §6.1.1.3 (4)).
+// is compromised, they have proven it: the key is never certified again (BR §6.1.1.3 (4)), and
+// all other certificates for it are revoked, too (BR §4.9.1.1 (3)).
 func (f *Front) revokeByKey(ctx context.Context, r keyRequest) (reply, error) {
 	asked, problem := readRevocation(r.payload)
 	if problem != nil {
@@ -116,6 +117,9 @@ func (f *Front) revokeByKey(ctx context.Context, r keyRequest) (reply, error) {
 		}
 		return nil
 	})
+	if err == nil && compromised {
+		err = f.revokeSiblings(ctx, key.Public())
+	}
 	if err != nil {
 		return reply{}, fmt.Errorf("revoking a certificate by its key: %w", err)
 	}
@@ -123,6 +127,22 @@ func (f *Front) revokeByKey(ctx context.Context, r keyRequest) (reply, error) {
 		return reply{}, refused
 	}
 	return reply{status: http.StatusOK}, nil
+}
+
+// siblingBatch is how many certificates of a compromised key one transaction revokes.
+const siblingBatch = 200
+
+// revokeSiblings revokes all other certificates of a key that is blocked (BR §4.9.1.1 (3)). A crash on the
+// way leaves some of them: the next start goes on, and so does the same request again.
+func (f *Front) revokeSiblings(ctx context.Context, public crypto.PublicKey) error {
+	digest, err := rules.KeyDigest(public)
+	for n := siblingBatch; err == nil && n == siblingBatch; {
+		err = f.change(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.RevokeSiblings(digest, siblingBatch)
+			return err
+		})
+	}
+	return err
 }
 
 func blockKey(tx *store.Tx, public crypto.PublicKey) error {

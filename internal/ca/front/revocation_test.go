@@ -245,3 +245,56 @@ func TestR08CertificatesThatWereNotRecorded(t *testing.T) {
 	c.update(func(tx *store.Tx) error { return tx.InsertCertificate(later) })
 	c.post("/revoke-cert", revocation(later.DER, "")).wantProblem(http.StatusBadRequest, acme.TypeMalformed)
 }
+
+// Who proves that a key is compromised has all of its certificates revoked, whosever they are, however many there are.
+func TestR09SiblingsAreRevoked(t *testing.T) {
+	a := newAuthority(t, nil)
+	c, other := a.register(), a.register()
+	key, unrelated := newKey(t), newKey(t)
+	der, _ := c.issue(key, "a.test")
+	sibling, _ := other.issue(key, "b.test")
+	apart, _ := other.issue(unrelated, "c.test")
+	issued := a.record(der)
+	const many = 450
+	a.update(func(tx *store.Tx) error {
+		for i := range many {
+			copied := issued
+			copied.Serial, copied.Order = fmt.Sprintf("%08x", i), fmt.Sprint("order-", i)
+			if i == 0 { // expired: it stays as it is
+				copied.NotAfter = tx.Now.Add(-time.Minute)
+			}
+			if err := tx.InsertCertificate(copied); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	c.post("/revoke-cert", revocation(der, "1")).want(http.StatusOK) // the account's word proves nothing
+	if !a.record(sibling).Revoked.IsZero() {
+		t.Fatal("the sibling was revoked on the account's word")
+	}
+	holder := &client{authority: a, key: key}
+	holder.post("/revoke-cert", revocation(der, "1")).wantProblem(http.StatusBadRequest, acme.TypeAlreadyRevoked)
+	if got := a.record(sibling); got.Revoked.IsZero() || got.Reason != rules.KeyCompromise {
+		t.Errorf("the sibling is revoked %s for %d", got.Revoked, got.Reason)
+	}
+	if !a.record(apart).Revoked.IsZero() {
+		t.Error("a certificate of another key is revoked")
+	}
+	revoked := 0
+	a.view(func(tx *store.Tx) error {
+		for i := range many {
+			found, err := tx.Certificate(fmt.Sprintf("%08x", i))
+			if err != nil {
+				return err
+			}
+			if !found.Revoked.IsZero() {
+				revoked++
+			}
+		}
+		return nil
+	})
+	if revoked != many-1 {
+		t.Errorf("%d of %d siblings are revoked", revoked, many-1)
+	}
+}

@@ -28,6 +28,7 @@ type Certificate struct {
 	State     State
 	Digest    []byte // SHA-256 of the TBSCertificate that was to be signed
 	DER       []byte // once issued
+	Key       []byte // KeyDigest of the certified key, once issued; nil in records from before there was this field
 	NotBefore time.Time
 	NotAfter  time.Time
 	Created   time.Time
@@ -68,6 +69,16 @@ func (c Certificate) Revoke(reason *int, byItsKey bool, now time.Time) (Certific
 	}
 	c.Revoked, c.Reason = now, why
 	return c, nil
+}
+
+// RevokeSibling revokes c because its key, which others have certificates for too, is compromised (BR §4.9.1.1 (3)). It
+// reports false where there is nothing to revoke.
+func (c Certificate) RevokeSibling(now time.Time) (Certificate, bool) {
+	if c.State != Issued || !c.Revoked.IsZero() || !now.Before(c.NotAfter) {
+		return c, false
+	}
+	c.Revoked, c.Reason = now, KeyCompromise
+	return c, true
 }
 
 // IsFor reports whether der is this certificate to the last octet.

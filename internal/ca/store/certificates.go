@@ -8,13 +8,14 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
-const certificateColumns = `serial, issuer, order_id, account, profile, state, digest, der, not_before, not_after, created, revoked, reason`
+const certificateColumns = `serial, issuer, order_id, account, profile, state, digest, der, not_before, not_after, created, revoked, reason, spki`
 
 func readCertificate(r *row) (c rules.Certificate) {
 	c.Serial, c.Issuer, c.Order, c.Account, c.Profile = r.text(), r.text(), r.text(), r.text(), r.text()
 	c.State, c.Digest, c.DER = rules.State(r.text()), r.blob(), r.blob()
 	c.NotBefore, c.NotAfter, c.Created = r.moment(), r.moment(), r.moment()
 	c.Revoked, c.Reason = r.moment(), int(r.number())
+	c.Key = r.blob()
 	return c
 }
 
@@ -28,9 +29,9 @@ func (tx *Tx) InsertCertificate(c rules.Certificate) error {
 		}
 	}
 	if err := tx.insert(`INSERT INTO certificates (`+certificateColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
 		c.Serial, c.Issuer, c.Order, c.Account, c.Profile, string(c.State), c.Digest, c.DER,
-		millis(c.NotBefore), millis(c.NotAfter), millis(c.Created), millis(c.Revoked), int64(c.Reason)); err != nil {
+		millis(c.NotBefore), millis(c.NotAfter), millis(c.Created), millis(c.Revoked), int64(c.Reason), c.Key); err != nil {
 		return fmt.Errorf("certificate %s: %w", c.Serial, err)
 	}
 	if !c.Revoked.IsZero() {
@@ -61,9 +62,9 @@ func (tx *Tx) CertificateOf(order string) (rules.Certificate, error) {
 // UpdateCertificate saves the state, the DER and the revocation of a certificate
 // that was before. ErrConflict: its state or its revocation has changed since.
 func (tx *Tx) UpdateCertificate(before, after rules.Certificate) error {
-	if err := tx.swap(`UPDATE certificates SET state = $1, der = $2, revoked = $3, reason = $4
-		WHERE serial = $5 AND state = $6 AND revoked = $7 AND reason = $8`,
-		string(after.State), after.DER, millis(after.Revoked), int64(after.Reason),
+	if err := tx.swap(`UPDATE certificates SET state = $1, der = $2, revoked = $3, reason = $4, spki = $5
+		WHERE serial = $6 AND state = $7 AND revoked = $8 AND reason = $9`,
+		string(after.State), after.DER, millis(after.Revoked), int64(after.Reason), after.Key,
 		before.Serial, string(before.State), millis(before.Revoked), int64(before.Reason)); err != nil {
 		return fmt.Errorf("certificate %s: %w", before.Serial, err)
 	}

@@ -73,6 +73,9 @@ func (j Journal) Settle(ctx context.Context, e sign.Entry) error {
 		}
 		settled := reserved
 		settled.State, settled.DER = rules.Issued, e.DER
+		if settled, err = withKey(tx, settled); err != nil {
+			return err
+		}
 		return tx.UpdateCertificate(reserved, settled)
 	}))
 }

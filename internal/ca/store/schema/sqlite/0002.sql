@@ -76,3 +76,8 @@ CREATE TABLE secrets (
 	name  TEXT NOT NULL PRIMARY KEY,
 	value BLOB NOT NULL
 ) WITHOUT ROWID;
+
+-- Whose key a certificate is for, so that all of a compromised key's are found. Older rows are filled in at a start.
+ALTER TABLE certificates ADD COLUMN spki BLOB NOT NULL DEFAULT x''; -- SHA-256 of the SubjectPublicKeyInfo, once issued
+
+CREATE INDEX certificates_of_key ON certificates (spki, serial);
