@@ -45,7 +45,7 @@ func TestV05WhatMayGoAwayIsTriedAgain(t *testing.T) {
 					began := time.Now()
 					<-w.Validate(a)
 					waiting := b.authz(a.ID)
-					if c := waiting.Challenges[0]; c.Status != acme.StatusProcessing || c.Error == nil || waiting.Lease.Due.Sub(time.Now()) != 3*time.Second {
+					if c := waiting.Challenges[0]; c.Status != acme.StatusProcessing || c.Error == nil || time.Until(waiting.Lease.Due) != 3*time.Second {
 						t.Errorf("while it waits: %+v, lease %+v", c, waiting.Lease)
 					}
 					time.Sleep(time.Until(began.Add(12 * time.Second)))
