@@ -30,7 +30,7 @@ Start with:  cairn up`,
 		newUp(), newTrust(),
 		newProfiles(),
 		newEAB(),
-		newEvidence(), newAudit(),
+		newEvidence(), newPebble(), newAudit(),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		if cmd.Args == nil || cmd == root {

@@ -19,7 +19,11 @@ func run() int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	root := newRoot()
-	root.SetArgs(os.Args[1:])
+	args := os.Args[1:]
+	if calledPebble(os.Args[0]) {
+		args = append([]string{"pebble"}, args...)
+	}
+	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		return complain(root.ErrOrStderr(), err)
 	}

@@ -31,6 +31,9 @@ func (f *Front) directory(_ *http.Request, b base) reply {
 		meta.Profiles[profile.Name] = profile.Description
 	}
 	f.describeProving(&meta)
+	if meta.CAAIdentities = f.CAAIdentities; meta.CAAIdentities == nil {
+		meta.CAAIdentities = f.Policy.CAA.Identities // RFC 8555 §9.7.6
+	}
 	if f.Page != nil {
 		meta.Website = b.at("")
 	}

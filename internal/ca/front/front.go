@@ -53,6 +53,8 @@ type Config struct {
 	// ExternalKeys are MAC keys for external account bindings, by their IDs, beside those in the
 	// store: they bind any number of accounts, for all names (RFC 8555 §7.3.4).
 	ExternalKeys map[string][]byte
+	// CAAIdentities is what the directory says that CAA records name this CA by; nil means those of the policy.
+	CAAIdentities []string
 	// Paths says where the resources are; what is empty is where every CA has it.
 	Paths Paths
 	// Manners is what a server for tests does otherwise.
