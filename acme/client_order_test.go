@@ -45,9 +45,9 @@ func TestNewOrderRefusesAnOrderForOtherNames(t *testing.T) {
 	}
 }
 
-func TestMoreAuthorizationsThanNamesAreRefused(t *testing.T) {
+func TestManyMoreAuthorizationsThanNamesAreRefused(t *testing.T) {
 	s := newServer(t)
-	order := acme.Order{Status: acme.StatusPending, Identifiers: names("a.test"), Authorizations: []string{host + "/1", host + "/2"}}
+	order := acme.Order{Status: acme.StatusPending, Identifiers: names("a.test"), Authorizations: []string{host + "/1", host + "/2", host + "/3"}}
 	reply := func(w http.ResponseWriter, _ *acme.JWS) {
 		w.Header().Set("Location", host+"/order/1")
 		sendJSON(w, 201, order)

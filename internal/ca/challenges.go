@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -19,6 +20,10 @@ type Challenges struct {
 	Issuers []string
 	// Onion offers onion-csr-01, and with it certificates for names under .onion.
 	Onion bool
+	// Possession offers proof-of-possession-01 where a profile says what it is good for.
+	Possession bool
+	// Authorities are other CAs whose certificates count where proof-of-possession-01 is asked for beside another proof.
+	Authorities []*x509.Certificate
 }
 
 // proving is what c means for a CA at url, or why it cannot be had.
@@ -36,6 +41,12 @@ func (c Challenges) proving(url string) (rules.Proving, error) {
 		if len(p.Issuers) == 0 { // whom the CAA records of a service can name
 			p.Issuers = hostName(mustParse(url).Hostname())
 		}
+	}
+	if c.Possession {
+		offer = append(offer, acme.ProofOfPossession01)
+	}
+	for _, authority := range c.Authorities {
+		p.Authorities = append(p.Authorities, authority.Raw)
 	}
 	p.Offer = offer
 	return p, nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
 // showAuthorization is a as the account that asks sees it.
@@ -48,4 +49,25 @@ func (f *Front) describeProving(meta *acme.Meta) {
 		meta.IssuerDomainNames, meta.AccountHashPrefix = proving.Issuers, proving.HashPrefix
 	}
 	meta.InBandOnionCAARequired = proving.Offers(acme.OnionCSR01)
+}
+
+// listCertificates puts into the proof-of-possession-01 challenges of new authorizations
+// the certificates of this CA whose keys can answer them.
+func listCertificates(tx *store.Tx, authzs []rules.Authz) error {
+	for _, a := range authzs {
+		challenge := a.Challenge(acme.ProofOfPossession01)
+		if challenge == nil {
+			continue
+		}
+		for _, name := range rules.Covering(a.Asked()) {
+			certificates, err := tx.CertificatesFor(name, acme.MaxPossessionCertificates-len(challenge.Certs))
+			if err != nil {
+				return err
+			}
+			for _, c := range certificates {
+				challenge.Certs = append(challenge.Certs, c.DER)
+			}
+		}
+	}
+	return nil
 }

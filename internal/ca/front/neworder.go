@@ -38,6 +38,9 @@ func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
 		if problem != nil {
 			return problem
 		}
+		if err := listCertificates(tx, placed.New); err != nil {
+			return err
+		}
 		answer.location = r.base.order(placed.Order.ID)
 		answer.body = f.shuffled(r.base.wireOrder(placed.Order, placed.Authzs, tx.Now))
 		return savePlaced(tx, placed, held)

@@ -153,6 +153,9 @@ func (b base) wireChallenge(a rules.Authz, c rules.Challenge) acme.Challenge {
 		Token:  c.Token,
 		Error:  c.Error,
 	}
+	for _, der := range c.Certs {
+		wire.Certs = append(wire.Certs, base64.RawURLEncoding.EncodeToString(der))
+	}
 	if c.Nonce != nil {
 		wire.Nonce = base64.StdEncoding.EncodeToString(c.Nonce) // RFC 9799 §3.2: with padding
 	}

@@ -53,6 +53,12 @@ func (d Definition) Check(now time.Time) error {
 			return fmt.Errorf("%s: the list is empty, so nothing could be ordered: name at least one, or leave it out for all", list.field)
 		}
 	}
+	switch within := d.Possession.Within; {
+	case within < 0 || within > maxLifetime:
+		return fmt.Errorf("possession: within: %s: use a time of at most %s, or leave it out", within, maxLifetime)
+	case within > 0 && d.Baseline: // BR §3.2.2.4 does not have it
+		return errors.New("possession: within: the Baseline Requirements know no such proof: leave it out, or ask for it beside another one")
+	}
 	if err := d.checkTimes(); err != nil {
 		return err
 	}

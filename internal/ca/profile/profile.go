@@ -26,6 +26,7 @@ type Definition struct {
 	Identifiers []acme.IdentifierType // nil for all
 	Keys        []acme.KeyType        // nil for all but Ed25519
 	Challenges  []acme.ChallengeType  // which proofs count; nil for all that are offered
+	Possession  rules.Possession      // what the key of an older certificate is good for
 
 	OrderLifetime   time.Duration
 	PendingLifetime time.Duration // of a pending authorization
@@ -102,7 +103,7 @@ func Own() sign.Profile {
 func (d Definition) Rules() rules.Profile {
 	return rules.Profile{
 		Name: d.Name, Description: d.Description,
-		MaxNames: d.MaxNames, Names: d.Names, Identifiers: d.Identifiers, Keys: d.Keys, Challenges: d.Challenges,
+		MaxNames: d.MaxNames, Names: d.Names, Identifiers: d.Identifiers, Keys: d.Keys, Challenges: d.Challenges, Possession: d.Possession,
 		OrderLifetime: d.OrderLifetime, PendingLifetime: d.PendingLifetime, AuthzLifetime: d.AuthzLifetime,
 		Reuse: d.Reuse, ReuseOrders: d.ReuseOrders, Retries: d.Retries,
 		Validity: d.Validity, ValidityLimit: d.validityLimit(), Backdate: d.Backdate,

@@ -37,6 +37,10 @@ type Challenge struct {
 
 	// Nonce is what the response to an onion-csr-01 challenge must hold, in the place of a token (RFC 9799 §3.2).
 	Nonce []byte `json:"nonce,omitempty"`
+	// Certs are certificates whose key can answer a proof-of-possession-01 challenge, in DER. Within says for
+	// how long after another proof it is enough alone; 0: it never is, and is asked for beside another one.
+	Certs  [][]byte      `json:"certs,omitempty"`
+	Within time.Duration `json:"within,omitempty"`
 	// AccountURL is the account's URL as the client wrote it in its response.
 	AccountURL string `json:"accountURL,omitempty"`
 	// URL and Response are the challenge's URL as the client wrote it and what it sent there. They are kept

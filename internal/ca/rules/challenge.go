@@ -28,6 +28,11 @@ func (c *Challenge) takeResponse(answer Answer) *acme.Problem {
 			return problem
 		}
 	}
+	if c.Type == acme.ProofOfPossession01 {
+		if _, _, problem := acme.ReadPossessionResponse(answer.Payload); problem != nil {
+			return problem
+		}
+	}
 	if len(answer.Payload) > maxResponse {
 		return acme.Problemf(acme.TypeMalformed, "the response has %d octets, and at most %d are read: send fewer certificates", len(answer.Payload), maxResponse)
 	}
@@ -49,6 +54,9 @@ type Proving struct {
 	Persist acme.PersistDraft
 	// HashPrefix is what hashed account URIs begin with, from draft -02 on: a URL of this CA.
 	HashPrefix string
+	// Authorities are other CAs, in DER, whose certificates count for proof-of-possession-01 where
+	// that is asked for beside another proof.
+	Authorities [][]byte
 }
 
 // Draft is the draft of dns-persist-01 that is spoken.

@@ -115,6 +115,7 @@ func NewOrder(r OrderRequest, held Held, now time.Time) (Placed, *acme.Problem) 
 		}
 	}
 	placed.Order = order
+	placed.offerPossession(r, held.Account, now)
 	return placed, nil
 }
 

@@ -19,6 +19,7 @@ type Profile struct {
 	Identifiers []acme.IdentifierType // which types a name can have; nil for all
 	Keys        []acme.KeyType        // which kinds of keys are certified; nil for all but Ed25519, which browsers do not accept
 	Challenges  []acme.ChallengeType  // which ways to prove control count; nil for all that are offered
+	Possession  Possession            // what the key of an older certificate is good for
 
 	OrderLifetime   time.Duration
 	PendingLifetime time.Duration                     // of a pending authorization
@@ -63,7 +64,8 @@ func (p Profile) permits(id acme.Identifier) bool {
 
 // counts reports whether a way to prove control counts.
 func (p Profile) counts(kind acme.ChallengeType) bool {
-	return p.Challenges == nil || slices.Contains(p.Challenges, kind)
+	// What rests on an older certificate is for one order alone (Possession.Within).
+	return kind != acme.ProofOfPossession01 && (p.Challenges == nil || slices.Contains(p.Challenges, kind))
 }
 
 // certifies reports whether the profile allows the key of a CSR.

@@ -1,8 +1,8 @@
 package store
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -117,13 +117,16 @@ func (tx *Tx) Standing(account string, limit int) ([]rules.Authz, error) {
 // wildcard label as id has it, that is valid at tx.Now.
 func (tx *Tx) Holds(account string, id acme.Identifier) (bool, error) {
 	base, wildcard := id.Base()
-	err := tx.first(func(*row) error { return nil }, `SELECT id FROM authzs
-		WHERE account = $1 AND value = $2 AND type = $3 AND wildcard = $4 AND status = 'valid' AND expires > $5 LIMIT 1`,
+	authzs, err := tx.authzs(`SELECT `+authzColumns+` FROM authzs
+		WHERE account = $1 AND value = $2 AND type = $3 AND wildcard = $4 AND status = 'valid' AND expires > $5 LIMIT 16`,
 		account, base.Value, string(base.Type), flag(wildcard), millis(tx.Now))
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil {
 		return false, fmt.Errorf("authorizations of account %s for %s: %w", account, id.Value, err)
 	}
-	return err == nil, nil
+	return slices.ContainsFunc(authzs, func(a rules.Authz) bool {
+		// The key of an older certificate does not show that the name is still its holder's.
+		return a.Proof() == nil || a.Proof().Type != acme.ProofOfPossession01
+	}), nil
 }
 
 // maxNames is how many names an order has at most, whatever its profile.

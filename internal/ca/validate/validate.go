@@ -31,6 +31,7 @@ type Request struct {
 	Response         []byte             `json:"response,omitempty"`         // what the client sent: a JSON object
 	Nonce            []byte             `json:"nonce,omitempty"`            // of onion-csr-01
 	Persist          *Persist           `json:"persist,omitempty"`          // of dns-persist-01
+	Possession       *Possession        `json:"possession,omitempty"`       // of proof-of-possession-01
 }
 
 // Result is the outcome of one proof.
@@ -43,6 +44,8 @@ type Result struct {
 	// Temporary is set where the problem may be gone at the next try: no answer in
 	// time, a refused connection, or a DNS server that failed (SERVFAIL).
 	Temporary bool `json:"temporary,omitempty"`
+	// Possessed is set by a proof of proof-of-possession-01, which counts only if what is in it bears examination.
+	Possessed *Possessed `json:"possessed,omitempty"`
 	// Evidence is for the operator alone.
 	Evidence Evidence `json:"evidence"`
 }
@@ -100,7 +103,7 @@ func (p *Prober) Prove(ctx context.Context, req Request) (Result, error) {
 	proven := a.prove(inner)
 	result, err := a.evidence.conclude(ctx, req.Identifier, proven)
 	if proven == nil {
-		result.Until = a.until
+		result.Until, result.Possessed = a.until, a.possessed
 	}
 	return result, err
 }
@@ -136,6 +139,8 @@ type attempt struct {
 	inner bool
 	// until is Result.Until.
 	until time.Time
+	// possessed is Result.Possessed.
+	possessed *Possessed
 }
 
 // prove dispatches on the challenge type.
@@ -153,6 +158,8 @@ func (a *attempt) prove(ctx context.Context) error {
 		return a.dnsPersist01(ctx)
 	case acme.OnionCSR01:
 		return a.onionCSR01()
+	case acme.ProofOfPossession01:
+		return a.proofOfPossession01(a.evidence.Started)
 	default:
 		return fmt.Errorf("challenge type %.32q is not validated here", a.request.Type)
 	}
@@ -169,7 +176,7 @@ func checkRequest(req Request) error {
 		return errors.New("the identifier is not in canonical form")
 	case wildcard:
 		return errors.New("a wildcard cannot be validated: give its base domain")
-	case id.Type == acme.IP && req.Type != acme.HTTP01 && req.Type != acme.TLSALPN01:
+	case id.Type == acme.IP && req.Type != acme.HTTP01 && req.Type != acme.TLSALPN01 && req.Type != acme.ProofOfPossession01:
 		return fmt.Errorf("%.32s is not for addresses (RFC 8738 §7)", req.Type)
 	case req.Wildcard && (req.Type == acme.HTTP01 || req.Type == acme.TLSALPN01):
 		return fmt.Errorf("%.32s is not for wildcards (RFC 8555 §7.1.3)", req.Type)
@@ -183,6 +190,8 @@ func checkRequest(req Request) error {
 		return checkOnionRequest(req)
 	case !acme.ValidToken(req.Token):
 		return errors.New("the token is not base64url")
+	case req.Type == acme.ProofOfPossession01 && checkPossessionRequest(req) != nil:
+		return checkPossessionRequest(req)
 	case len(req.KeyAuthorization) <= len(req.Token) || len(req.KeyAuthorization) > maxKeyAuthorization:
 		return errors.New("the key authorization has an impossible length")
 	}

@@ -90,7 +90,7 @@ func (w *Worker) end(ctx context.Context, before, after rules.Order) error {
 			return fmt.Errorf("ending order %s: %w", before.ID, err)
 		}
 		if after.Error == nil {
-			return nil
+			return w.nameCertificate(tx, after)
 		}
 		reserved, err := tx.CertificateOf(before.ID)
 		if errors.Is(err, store.ErrNotFound) || err == nil && reserved.State != rules.Reserved {

@@ -23,7 +23,12 @@ func (w *Worker) question(ctx context.Context, a rules.Authz, c rules.Challenge)
 		Response:         c.Response,
 		Nonce:            c.Nonce,
 	}
-	if c.Type != acme.DNSPersist01 {
+	switch c.Type {
+	case acme.DNSPersist01:
+	case acme.ProofOfPossession01:
+		request.Possession = &validate.Possession{Certificates: c.Certs, Authorities: w.Proving.Authorities}
+		return request, nil
+	default:
 		return request, nil
 	}
 	persist, err := w.persist(ctx, a.Account, c.AccountURL)
@@ -54,9 +59,12 @@ func (w *Worker) persist(ctx context.Context, account, url string) (*validate.Pe
 }
 
 // confirm checks what a proof rests on that only the database knows, in the transaction that records it.
-func confirm(tx *store.Tx, a rules.Authz) (*acme.Problem, error) {
+func confirm(tx *store.Tx, a rules.Authz, possessed *validate.Possessed) (*acme.Problem, error) {
 	proven := a.Attempted()
-	if proven == nil || proven.Type != acme.DNSPersist01 {
+	switch {
+	case proven != nil && proven.Type == acme.ProofOfPossession01:
+		return confirmPossession(tx, a, *proven, possessed)
+	case proven == nil || proven.Type != acme.DNSPersist01:
 		return nil, nil
 	}
 	// draft-ietf-acme-dns-persist-02 §4.2: the record may stand for years, and the account is what it hangs on.

@@ -18,7 +18,7 @@ import (
 func (w *Worker) validate(ctx context.Context, a rules.Authz) error {
 	challenge := a.Attempted()
 	if challenge == nil || challenge.Status != acme.StatusProcessing {
-		return w.settle(ctx, a, rules.Outcome{}, nil) // not to be due again
+		return w.settle(ctx, a, finding{}) // not to be due again
 	}
 	proof, caa, err := w.look(ctx, a, *challenge)
 	if err != nil {
@@ -35,7 +35,7 @@ func (w *Worker) validate(ctx context.Context, a rules.Authz) error {
 	}
 	w.Log.Info("validation finished", "authorization", a.ID, "account", a.Account, "identifier", a.Identifier.Value,
 		"method", challenge.Type, "valid", outcome.Problem == nil, "temporary", outcome.Temporary, "problem", problemText(outcome.Problem))
-	return w.settle(ctx, a, outcome, seen)
+	return w.settle(ctx, a, finding{outcome, proof.Possessed, seen})
 }
 
 // caaMethod is what the evidence of a look for CAA is filed under.
@@ -58,7 +58,8 @@ func (w *Worker) look(ctx context.Context, a rules.Authz, challenge rules.Challe
 		return proof, nil, err
 	}
 	asked := make(chan said, 1)
-	applies := w.Config.CAA.AppliesTo(a.Identifier)
+	beside := challenge.Type == acme.ProofOfPossession01 && challenge.Within == 0 // another proof, which has CAA asked for
+	applies := w.Config.CAA.AppliesTo(a.Identifier) && !beside
 	if applies {
 		go func() {
 			found, err := w.askCAA(ctx, a.Asked(), challenge)
@@ -127,14 +128,21 @@ func attempts(challenge rules.Challenge, proof answer, caa *answer) ([]store.Att
 	return list, nil
 }
 
-// settle saves the outcome for a, unless its lease was lost.
-func (w *Worker) settle(ctx context.Context, a rules.Authz, outcome rules.Outcome, seen []store.Attempt) error {
+// finding is all that a validation leads to.
+type finding struct {
+	rules.Outcome
+	possessed *validate.Possessed // of a proof of possession
+	seen      []store.Attempt
+}
+
+// settle saves what was found about a, unless its lease was lost.
+func (w *Worker) settle(ctx context.Context, a rules.Authz, found finding) error {
 	// The outcome is known: it is saved even if the deadline of the asking has come.
 	ctx = context.WithoutCancel(ctx)
 	return w.DB.Update(ctx, func(tx *store.Tx) error {
-		outcome, err := outcome, error(nil) // this may run twice
+		outcome, err := found.Outcome, error(nil) // this may run twice
 		if outcome.Problem == nil {
-			outcome.Problem, err = confirm(tx, a)
+			outcome.Problem, err = confirm(tx, a, found.possessed)
 		}
 		if err != nil {
 			return err
@@ -142,7 +150,7 @@ func (w *Worker) settle(ctx context.Context, a rules.Authz, outcome rules.Outcom
 		if err := tx.UpdateAuthz(a, a.Settle(outcome, tx.Now)); err != nil {
 			return fmt.Errorf("settling authorization %s: %w", a.ID, err)
 		}
-		return insertAttempts(tx, a, seen)
+		return insertAttempts(tx, a, found.seen)
 	})
 }
 

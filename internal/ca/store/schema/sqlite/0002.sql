@@ -67,6 +67,14 @@ CREATE TABLE past_keys (
 	PRIMARY KEY (account, until, thumbprint)
 ) WITHOUT ROWID;
 
+-- Which certificates there are for a name, where their keys can prove control of it (proof-of-possession-01).
+CREATE TABLE certificate_names (
+	value  TEXT   NOT NULL,
+	until  BIGINT NOT NULL,
+	serial TEXT   NOT NULL,
+	PRIMARY KEY (value, until, serial)
+) WITHOUT ROWID;
+
 -- The validity that a client asked for (RFC 8555 §7.4).
 ALTER TABLE orders ADD COLUMN not_before BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE orders ADD COLUMN not_after BIGINT NOT NULL DEFAULT 0;
