@@ -148,7 +148,7 @@ func (c *CA) listen(ctx context.Context) (err error) {
 	}
 	host := mustParse(c.url).Hostname()
 	c.httpURL = "http://" + net.JoinHostPort(host, port(c.http))
-	if c.proving, err = c.config.Challenges.proving(c.url); err != nil {
+	if c.proving, err = c.config.Challenges.proving(c.url, c.config.CAAIdentities); err != nil {
 		return err
 	}
 	c.caa, err = c.config.caa(c.url)
@@ -254,7 +254,7 @@ func (c *CA) openFront(ctx context.Context) error {
 	handler, err := front.New(front.Config{
 		DB: c.db, Worker: c.worker, Log: c.log,
 		Policy: c.policy(), ExternalKeys: c.config.EAB.Keys, LinkKey: linkKey,
-		URL: c.url, OwnHost: c.own.owns, Chains: c.hierarchy.chains, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
+		URL: c.url, OwnHost: c.own.owns, Chains: c.hierarchy.chains, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page), OnionCAA: c.onionCAA,
 	})
 	if err != nil {
 		return err

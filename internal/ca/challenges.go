@@ -9,15 +9,13 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
 
 // Challenges says which ways to prove control are offered beside rules.StandardChallenges. The zero value offers no others.
 type Challenges struct {
 	// Persist offers dns-persist-01, in one of its drafts.
 	Persist acme.PersistDraft
-	// Issuers are the names of this CA in records of dns-persist-01, at most ten; nil
-	// means the host of its URL.
-	Issuers []string
 	// Onion offers onion-csr-01, and with it certificates for names under .onion.
 	Onion bool
 	// Possession offers proof-of-possession-01 where a profile says what it is good for.
@@ -26,21 +24,21 @@ type Challenges struct {
 	Authorities []*x509.Certificate
 }
 
-// proving is what c means for a CA at url, or why it cannot be had.
-func (c Challenges) proving(url string) (rules.Proving, error) {
-	p := rules.Proving{Persist: c.Persist, Issuers: c.Issuers, HashPrefix: url + "/account-hash/"}
+// proving is what c means for a CA at url that CAA records know by identities, or why it cannot be had.
+func (c Challenges) proving(url string, identities []string) (rules.Proving, error) {
+	p := rules.Proving{Persist: c.Persist, Issuers: identities, HashPrefix: url + "/account-hash/"}
+	if len(identities) == 0 {
+		p.Issuers = hostName(mustParse(url).Hostname())
+	}
 	offer := rules.StandardChallenges()
 	if c.Persist != "" {
-		if err := c.checkPersist(&p, mustParse(url).Hostname()); err != nil {
+		if err := c.checkPersist(p.Issuers); err != nil {
 			return p, fmt.Errorf("dns-persist-01: %w", err)
 		}
 		offer = append(offer, acme.DNSPersist01)
 	}
 	if c.Onion {
 		offer = append(offer, acme.OnionCSR01)
-		if len(p.Issuers) == 0 { // whom the CAA records of a service can name
-			p.Issuers = hostName(mustParse(url).Hostname())
-		}
 	}
 	if c.Possession {
 		offer = append(offer, acme.ProofOfPossession01)
@@ -52,24 +50,22 @@ func (c Challenges) proving(url string) (rules.Proving, error) {
 	return p, nil
 }
 
-// checkPersist completes and checks what dns-persist-01 needs.
-func (c Challenges) checkPersist(p *rules.Proving, host string) error {
+// checkPersist checks what dns-persist-01 needs.
+func (c Challenges) checkPersist(issuers []string) error {
 	switch c.Persist {
 	case acme.PersistDraft00, acme.PersistDraft01, acme.PersistDraft02:
 	default:
 		return fmt.Errorf("there is no draft %.16q: choose -00, -01 or -02", c.Persist)
 	}
-	if len(p.Issuers) == 0 {
-		if p.Issuers = hostName(host); p.Issuers == nil {
-			return errors.New("records need a name of this CA, and its URL has an address: name it with --issuer-domain")
-		}
+	if len(issuers) == 0 {
+		return errors.New("records need a name of this CA, and its URL has an address: give it one with --caa-identity")
 	}
-	if len(p.Issuers) > acme.MaxIssuerDomains {
-		return fmt.Errorf("%d names of this CA are too many: at most %d fit into a challenge", len(p.Issuers), acme.MaxIssuerDomains)
+	if len(issuers) > acme.MaxIssuerDomains {
+		return fmt.Errorf("%d names of this CA (--caa-identity) are too many: at most %d fit into a challenge", len(issuers), acme.MaxIssuerDomains)
 	}
-	for _, name := range p.Issuers {
+	for _, name := range issuers {
 		if normal, problem := (acme.Identifier{Type: acme.DNS, Value: name}).Normalize(); problem != nil || normal.Value != name || strings.HasPrefix(name, "*") {
-			return fmt.Errorf("the name %.256q of this CA is not a domain name in lower case without a final dot", name)
+			return fmt.Errorf("the name %.256q of this CA (--caa-identity) is not a domain name in lower case without a final dot", name)
 		}
 	}
 	return nil
@@ -89,4 +85,16 @@ func (c Config) asked() acme.Subtrees {
 		return c.Names
 	}
 	return c.Names.Union(acme.Subtrees{Domains: []string{"onion"}})
+}
+
+// onionCAA decides on the CAA records of an onion service.
+func (c *CA) onionCAA(set rules.OnionRecords, accountURL string) string {
+	base, wildcard := set.Identifier.Base()
+	records := make([]validate.OnionRecord, len(set.Records))
+	for i, r := range set.Records {
+		records[i] = validate.OnionRecord(r)
+	}
+	return validate.JudgeOnionCAA(records, validate.CAARequest{
+		Identifier: base, Wildcard: wildcard, Method: acme.OnionCSR01, AccountURL: accountURL, Issuers: c.proving.Issuers,
+	})
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func startOnion(t *testing.T) *proving {
-	return startProving(t, func(c *ca.Config) { c.Challenges = ca.Challenges{Onion: true, Issuers: []string{"ca.example"}} })
+	return startProving(t, func(c *ca.Config) { c.Challenges, c.CAAIdentities = ca.Challenges{Onion: true}, []string{"ca.example"} })
 }
 
 func onionService(t *testing.T) (name string, key ed25519.PrivateKey) {

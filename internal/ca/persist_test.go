@@ -23,7 +23,7 @@ import (
 // startPersist is an authority that offers dns-persist-01 under two names.
 func startPersist(t *testing.T, draft acme.PersistDraft) *proving {
 	return startProving(t, func(c *ca.Config) {
-		c.Challenges = ca.Challenges{Persist: draft, Issuers: []string{"authority.example", "ca.example.net"}}
+		c.Challenges, c.CAAIdentities = ca.Challenges{Persist: draft}, []string{"authority.example", "ca.example.net"}
 	})
 }
 
@@ -225,7 +225,7 @@ func TestDNSPersist01OfDeactivatedAccount(t *testing.T) {
 	var p *proving
 	saw := make(chan error, 1)
 	p = startProving(t, func(c *ca.Config) {
-		c.Challenges = ca.Challenges{Persist: acme.PersistDraft01, Issuers: []string{"authority.example"}}
+		c.Challenges, c.CAAIdentities = ca.Challenges{Persist: acme.PersistDraft01}, []string{"authority.example"}
 		c.Seams.Validator = func(v work.Validator) work.Validator {
 			return meddler{v, func() { saw <- p.client.Deactivate(p.ctx) }}
 		}

@@ -59,6 +59,9 @@ type Config struct {
 	Paths Paths
 	// Manners is what a server for tests does otherwise.
 	Manners Manners
+	// OnionCAA says why the CAA records of an onion service do not permit the account at a URL a certificate; "" if they
+	// do. It is needed only where onion-csr-01 is offered.
+	OnionCAA func(set rules.OnionRecords, accountURL string) string
 	// Page answers GET of "/", "/root.pem" and "/root.der"; nil for none.
 	Page http.Handler
 	// How long a response waits for the outcome of what it started; 0 means 200 ms and 5 s.

@@ -90,7 +90,7 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		if problem := f.Policy.Offers(before, csr); problem != nil {
 			return problem
 		}
-		if problem := rules.CheckOnions(f.Policy, before, csr, onions(r, req, tx.Now)); problem != nil {
+		if problem := rules.CheckOnions(before, csr, f.onions(r, req, tx.Now)); problem != nil {
 			return problem
 		}
 		if err := refuseCertificateKey(tx, csr.PublicKey); err != nil {
@@ -125,8 +125,8 @@ func readFinalize(payload []byte) (req acme.Finalize, csr rules.CSR, problem *ac
 }
 
 // onions is what a finalize request says about onion services (RFC 9799 §6.4).
-func onions(r accountRequest, req acme.Finalize, now time.Time) rules.OnionClaim {
-	return rules.OnionClaim{AccountURL: r.kid, Sets: req.OnionCAA, Now: now}
+func (f *Front) onions(r accountRequest, req acme.Finalize, now time.Time) rules.OnionClaim {
+	return rules.OnionClaim{AccountURL: r.kid, Sets: req.OnionCAA, Now: now, Judge: f.OnionCAA}
 }
 
 // refuseCertificateKey refuses to certify a key that any account has (RFC 8555 §11.1) or

@@ -1,8 +1,6 @@
 package rules
 
 import (
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,9 +31,9 @@ type OnionRecords struct {
 
 // CAARecord is a CAA record (RFC 8659 §4.1).
 type CAARecord struct {
-	Critical bool
-	Tag      string // in lower case
-	Value    string
+	Flags uint8
+	Tag   string
+	Value string
 }
 
 // How long a record set may be signed for (RFC 9799 §6.4: 8 hours), with some slack
@@ -114,7 +112,7 @@ func parseOnionCAA(text string) (records []CAARecord, why string) {
 		if !ok || fields[2] == "" {
 			return nil, "a record has no tag, or its value is not closed by a quotation mark"
 		}
-		records = append(records, CAARecord{Critical: flags&128 != 0, Tag: strings.ToLower(fields[2]), Value: value})
+		records = append(records, CAARecord{Flags: uint8(flags), Tag: fields[2], Value: value})
 		if len(records) > maxOnionRecords {
 			return nil, "they are too many"
 		}
@@ -150,80 +148,30 @@ type OnionClaim struct {
 	AccountURL string // as the client knows it
 	Sets       map[string]acme.OnionCAA
 	Now        time.Time
+	// Judge says why records forbid to issue; "" if they do not (RFC 8659).
+	Judge func(set OnionRecords, accountURL string) string
 }
 
 // CheckOnions decides whether the onion services in an order let this CA issue for a CSR (RFC 9799 §3.2, §6). An
 // order without any needs nothing.
-func CheckOnions(p Policy, o Order, csr CSR, claim OnionClaim) *acme.Problem {
+func CheckOnions(o Order, csr CSR, claim OnionClaim) *acme.Problem {
 	sets, problem := ReadOnionCAA(o.Identifiers, claim.Sets, claim.Now)
 	if problem != nil {
 		return problem
 	}
 	var refused []*acme.Problem
 	for _, set := range sets {
-		base, wildcard := set.Identifier.Base()
+		base, _ := set.Identifier.Base()
 		if key, err := acme.OnionKey(base.Value); err != nil || key.Equal(csr.PublicKey) {
 			return acme.Problemf(acme.TypeBadCSR, "the key of the CSR is that of an onion service: make another one (RFC 9799 §3.2)")
 		}
-		why := onionCAAForbids(set.Records, p.Proving.Issuers, wildcard, claim.AccountURL)
+		why := claim.Judge(set, claim.AccountURL)
 		if why != "" {
-			refused = append(refused, acme.Problemf(acme.TypeCAA, "the CAA records of %s forbid to issue: %s", acme.OnionService(base.Value), why).About(set.Identifier))
+			refused = append(refused, acme.Problemf(acme.TypeCAA, "the CAA records of %s do not permit the certificate: %s", acme.OnionService(base.Value), why).About(set.Identifier))
 		}
 	}
 	if len(refused) > 0 {
-		return together(refused, "CAA records of some onion services forbid to issue")
+		return together(refused, "the CAA records of some onion services do not permit the certificate")
 	}
 	return nil
-}
-
-// onionCAAForbids says why records forbid a CA with the names in issuers to issue (RFC 8659 §4, RFC 8657); "" if
-// they do not. There is no tree to climb: a service and all below it have one set (RFC 9799 §6.1).
-func onionCAAForbids(records []CAARecord, issuers []string, wildcard bool, accountURL string) string {
-	tag := "issue"
-	for _, r := range records {
-		switch r.Tag {
-		case "issue", "iodef", "issuemail", "issuevmc", "contactemail", "contactphone":
-		case "issuewild":
-			if wildcard {
-				tag = "issuewild" // RFC 8659 §4.3: issue does not count beside it
-			}
-		default:
-			if r.Critical {
-				return fmt.Sprintf("one is critical, and has the tag %.32q, which this CA does not know (RFC 8659 §4.5)", r.Tag)
-			}
-		}
-	}
-	asked, why := false, ""
-	for _, r := range records {
-		if r.Tag != tag {
-			continue
-		}
-		asked = true
-		if why = issueForbids(r.Value, issuers, accountURL); why == "" {
-			return ""
-		}
-	}
-	if !asked {
-		return ""
-	}
-	return why
-}
-
-// issueForbids says why a property issue or issuewild is not for this CA, this account and onion-csr-01; "" if it is.
-func issueForbids(text string, issuers []string, accountURL string) string {
-	value, err := acme.ParseIssueValue(text)
-	if err != nil || !slices.Contains(issuers, value.Issuer) {
-		return fmt.Sprintf("%.64q does not name this CA, which is %s", text, strings.Join(issuers, ", "))
-	}
-	seen := map[string]bool{}
-	for _, p := range value.Parameters {
-		switch {
-		case p.Tag == "accounturi" && (seen[p.Tag] || p.Value != accountURL): // RFC 8657 §3: one, and this
-			return fmt.Sprintf("%.64q is for another account (RFC 8657 §3)", text)
-		case p.Tag == "validationmethods" && (seen[p.Tag] || !slices.Contains(strings.Split(p.Value, ","), string(acme.OnionCSR01))):
-			return fmt.Sprintf("%.64q does not allow onion-csr-01 (RFC 8657 §4)", text)
-		}
-		seen[p.Tag] = true
-	}
-	return ""
 }
