@@ -51,7 +51,7 @@ func TestD01ToD04Directory(t *testing.T) {
 	}
 }
 
-func TestA01ToA03Registration(t *testing.T) {
+func TestA01ToA03AndA05Registration(t *testing.T) {
 	a := newAuthority(t, nil)
 	c := a.stranger()
 	r := c.post("/new-account", `{"termsOfServiceAgreed":true,"contact":["mailto:a@a.test"],"status":"revoked","orders":"x","unknown":1}`).want(http.StatusCreated)
@@ -131,7 +131,7 @@ func TestA09AndA10Update(t *testing.T) {
 	}
 }
 
-func TestA12AndA13Deactivation(t *testing.T) {
+func TestA12A13AndA16Deactivation(t *testing.T) {
 	a := newAuthority(t, nil)
 	c := a.register()
 	orderURL, o := c.ready("a.test")

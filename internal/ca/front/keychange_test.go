@@ -36,7 +36,7 @@ func (c *client) signInner(key crypto.Signer, header acme.Header, payload string
 	return string(body)
 }
 
-func TestK01EachCheckOfAKeyChange(t *testing.T) {
+func TestK01AndK02EachCheckOfAKeyChange(t *testing.T) {
 	a := newAuthority(t, nil)
 	c, other := a.register(), a.register()
 	fresh := newKey(t)

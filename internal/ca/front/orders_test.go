@@ -21,7 +21,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
-func TestO01ToO03Order(t *testing.T) {
+func TestO01ToO03AndO11Order(t *testing.T) {
 	c := newAuthority(t, nil).register()
 	r := c.post("/new-order", `{"identifiers":[{"type":"dns","value":"A.test"},{"type":"ip","value":"10.1.2.3"},{"type":"dns","value":"a.test"}]}`).want(http.StatusCreated)
 	o := read[acme.Order](r)

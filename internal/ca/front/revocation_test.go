@@ -76,7 +76,7 @@ func smallRSA(t testing.TB) *rsa.PrivateKey {
 	return key
 }
 
-func TestR01RevocationByTheAccount(t *testing.T) {
+func TestR01R05AndR07RevocationByTheAccount(t *testing.T) {
 	c := newAuthority(t, nil).register()
 	for reason, want := range map[string]int{"": 0, "null": 0, "0": 0, "1": 1, "3": 3, "4": 4, "5": 5} {
 		key := newKey(t)

@@ -51,10 +51,13 @@ func (tx *Tx) ExternalKey(id string) (k rules.ExternalKey, err error) {
 	return k, nil
 }
 
+// afterEveryID is greater than every ID in ASCII.
+const afterEveryID = "~"
+
 // ExternalKeys lists at most limit keys for external account bindings, the newest first.
 func (tx *Tx) ExternalKeys(limit int) (keys []rules.ExternalKey, err error) {
 	err = tx.each(func(r *row) error { keys = append(keys, readExternalKey(r)); return nil },
-		`SELECT `+externalKeyColumns+` FROM external_keys ORDER BY id DESC LIMIT $1`, int64(limit))
+		`SELECT `+externalKeyColumns+` FROM external_keys WHERE id < $1 ORDER BY id DESC LIMIT $2`, afterEveryID, int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("external account keys: %w", err)
 	}

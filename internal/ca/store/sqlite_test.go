@@ -138,6 +138,7 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 			return errors.Join(errL, errA, errB, errC, errD, errE, errF, errG, errH, errI, errJ, errK)
 		})
 	}
+	externalAccounts(t, db, i.a)
 	update(t, db, func(tx *store.Tx) error {
 		moved := i.a
 		moved.Key = newAccount(t).Key
