@@ -68,6 +68,31 @@ func manyTXT(name string, n int) string {
 	return b.String()
 }
 
+// unboundConf takes the directory, and the ports for UDP and TCP, for TLS and for HTTPS.
+const unboundConf = `server:
+  directory: %[1]q
+  chroot: ""
+  username: ""
+  pidfile: ""
+  use-syslog: no
+  logfile: ""
+  verbosity: 1
+  do-not-query-localhost: no
+  interface: 127.0.0.1@%[2]d
+  interface: 127.0.0.1@%[3]d
+  interface: 127.0.0.1@%[4]d
+  tls-port: %[3]d
+  https-port: %[4]d
+  tls-service-key: %[1]s/key.pem
+  tls-service-pem: %[1]s/cert.pem
+  module-config: "validator iterator"
+  ede: yes
+  num-threads: 1
+  val-sig-skew-min: 0
+  val-sig-skew-max: 0
+  local-zone: "test." nodefault
+`
+
 // newRealDNS starts the servers once for the whole test.
 func newRealDNS(t *testing.T) realDNS {
 	t.Helper()
@@ -93,29 +118,7 @@ func newRealDNS(t *testing.T) realDNS {
 	writeTo(t, dir, "cert.pem", certificate)
 	writeTo(t, dir, "key.pem", key)
 	config.Reset()
-	fmt.Fprintf(&config, `server:
-  directory: %[1]q
-  chroot: ""
-  username: ""
-  pidfile: ""
-  use-syslog: no
-  logfile: ""
-  verbosity: 1
-  do-not-query-localhost: no
-  interface: 127.0.0.1@%[2]d
-  interface: 127.0.0.1@%[3]d
-  interface: 127.0.0.1@%[4]d
-  tls-port: %[3]d
-  https-port: %[4]d
-  tls-service-key: %[1]s/key.pem
-  tls-service-pem: %[1]s/cert.pem
-  module-config: "validator iterator"
-  ede: yes
-  num-threads: 1
-  val-sig-skew-min: 0
-  val-sig-skew-max: 0
-  local-zone: "test." nodefault
-`, dir, ports[1], ports[2], ports[3])
+	fmt.Fprintf(&config, unboundConf, dir, ports[1], ports[2], ports[3])
 	for _, anchor := range anchors {
 		fmt.Fprintf(&config, "  trust-anchor: %q\n", anchor)
 	}
