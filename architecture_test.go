@@ -48,6 +48,8 @@ var table = map[string]row{
 		why: "an actor: holds the key, knows neither orders nor the store"},
 	"internal/ca/ct": {ours: []string{"acme", "internal/ca/rpc"},
 		why: "an actor: talks to logs, knows neither orders nor the store"},
+	"internal/ca/roles": {ours: []string{"internal/ca/rpc"}, others: []string{},
+		why: "who is a role: certificates and tokens, no store"},
 	"internal/ca/rpc": {ours: []string{"acme"},
 		why: "carries values, whatever they mean"},
 
@@ -60,7 +62,7 @@ var table = map[string]row{
 		why: "a shell: its seams speak in the actors' requests and results"},
 	"internal/ca/crl": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/sign"},
 		why: "a shell: its seam speaks in the signer's requests"},
-	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc"},
+	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc", "internal/ca/roles", "internal/ca/validate"},
 		why: "a shell for the operator, over a socket in the data directory"},
 
 	"internal/ca/datadir": {others: []string{"golang.org/x/sys/unix"},

@@ -31,6 +31,7 @@ Start with:  cairn up`,
 		newProfiles(),
 		newEAB(),
 		newEvidence(), newPebble(), newAudit(),
+		newValidator(),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		if cmd.Args == nil || cmd == root {

@@ -8,10 +8,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"net/netip"
 	"net/url"
 	"os"
-	"strconv"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,7 +18,6 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
-	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
 
 // upFlags is what can be said to `cairn up`.
@@ -141,28 +138,12 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 		return ca.Config{}, usageError{fmt.Errorf("--names: %w", err)}
 	}
 	c.Names = names
-	for _, target := range f.targets {
-		prefix, err := netip.ParsePrefix(target)
-		if addr, addrErr := netip.ParseAddr(target); addrErr == nil {
-			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
-		}
-		if err != nil {
-			return bad("allow-target", target, "it is neither a range such as 169.254.0.0/16 nor an address")
-		}
-		c.AllowTargets = append(c.AllowTargets, prefix.Masked())
-	}
 	if err := f.resolver.apply(&c); err != nil {
 		return ca.Config{}, err
 	}
-	for _, resolver := range f.resolvers {
-		if err := validate.CheckServer(resolver); err != nil {
-			return bad("resolver", resolver, err)
-		}
-	}
-	for flag, port := range map[string]int{"http-01-port": f.http01Port, "tls-alpn-01-port": f.tlsALPN01Port} {
-		if port < 1 || port > 65535 {
-			return bad(flag, strconv.Itoa(port), "a port is from 1 to 65535")
-		}
+	c.AllowTargets, err = checkNetwork(f.resolvers, f.targets, map[string]int{"http-01-port": f.http01Port, "tls-alpn-01-port": f.tlsALPN01Port})
+	if err != nil {
+		return ca.Config{}, err
 	}
 	if f.url != "" {
 		if c.URL, err = ca.ParseURL(f.url); err != nil {

@@ -53,6 +53,7 @@ type Config struct {
 	NoSubdomains  bool           // an authorization is never for what lies below its domain (RFC 9444)
 	Challenges    Challenges     // what is offered beside the usual challenges
 	Profiles      profile.List   // the default first; none means profile.Standard
+	Perspectives  Perspectives   // how remote perspectives are asked, where there are any
 	EvidenceKept  time.Duration  // how long the evidence of validations is kept; 0 means 30 days
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
@@ -88,6 +89,8 @@ type CA struct {
 	db        *store.DB
 	hierarchy *hierarchy
 	worker    *work.Worker
+	roles     *roleCA
+	remote    *perspectives
 	leafCRLs  *crl.Publisher
 	rootCRLs  *crl.Publisher
 	own       *ownCertificate
@@ -235,12 +238,14 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 		Resolver: resolver, HTTP01Port: c.config.HTTP01Port, TLSALPN01Port: c.config.TLSALPN01Port,
 		Allow: c.config.AllowTargets, Log: c.log,
 	})
+	c.roles = &roleCA{dir: c.dir}
+	c.remote = newPerspectives(c.config.Perspectives, c.db, c.roles, c.log)
 	c.worker = work.New(work.Config{
 		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause, EvidenceKept: c.config.EvidenceKept,
 		Proving:   c.proving,
 		CAA:       c.caa,
 		Signer:    through[work.Signer](c.config.Seams.Signer, signer),
-		Validator: through[work.Validator](c.config.Seams.Validator, prober),
+		Validator: through[work.Validator](c.config.Seams.Validator, c.remote.quorum(prober)),
 	})
 	return c.worker.RecoverAll(ctx)
 }

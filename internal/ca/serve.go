@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/ca/ops"
+	"github.com/cairn-ca/cairn/internal/ca/rpc"
 )
 
 // drain is how long Serve takes at most, once told to end, to finish what is in hand.
@@ -21,12 +22,16 @@ const drain = 10 * time.Second
 func (c *CA) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	https := c.server(c.front)
-	https.TLSConfig = &tls.Config{GetCertificate: c.own.get, MinVersion: tls.VersionTLS12}
+	enrolment := &enrolment{db: c.db, roles: c.roles, added: c.remote.joined}
+	https := c.server(split(enrolment.handler(&rpc.Server{Log: c.log}), c.front))
+	https.TLSConfig = &tls.Config{GetCertificate: c.own.get, GetConfigForClient: c.roles.configFor, MinVersion: tls.VersionTLS12}
 	plain := c.server(http.HandlerFunc(c.public))
 
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){c.worker.Run, c.worker.FollowKeys, c.worker.CleanUp, c.leafCRLs.Run, c.rootCRLs.Run, c.own.run, c.watchIssuer, c.operate} {
+	for _, loop := range []func(context.Context){
+		c.worker.Run, c.worker.FollowKeys, c.worker.CleanUp, c.leafCRLs.Run, c.rootCRLs.Run, c.own.run, c.watchIssuer, c.operate,
+		c.remote.run,
+	} {
 		loops.Go(func() { loop(ctx) })
 	}
 	failed := make(chan error, 2)

@@ -25,6 +25,7 @@ const (
 var known = regexp.MustCompile(`^(?:lock|(?:unfinished|root\.pem|addresses\.json)(?:\.new)?|cairn\.db(?:-wal|-shm|-journal)?` +
 	`|roots(?:/[0-9]+(?:\.new)?(?:/root\.(?:pem|key)(?:\.new)?)?)?` +
 	`|issuers(?:/[0-9]+(?:\.new)?(?:/(?:issuer\.(?:pem|key)|cross-[0-9]+\.pem)(?:\.new)?)?)?` +
+	`|roles(?:/[0-9]+(?:\.new)?(?:/ca\.(?:pem|key)(?:\.new)?)?)?` +
 	`|https(?:/(?:cert|key)\.pem(?:\.new)?)?)$`)
 
 // trifles do not make a directory non-empty: our lock, and an intent that was

@@ -11,6 +11,7 @@
 //	root.pem                        a copy of the newest root certificate
 //	roots/N/{root.pem,root.key}     the roots, the newest has the highest number
 //	issuers/N/{issuer.pem,issuer.key}
+//	roles/N/{ca.pem,ca.key}         the CA by which roles on several machines know each other, once there are any
 //	https/{cert.pem,key.pem}        the authority's own HTTPS certificate, with its chain
 //	cairn.db                        the database
 //
@@ -29,6 +30,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -68,7 +70,7 @@ type Config struct {
 }
 
 // Dir is an open data directory. It is held until Close, or until the process
-// ends in whatever way. Its methods are not for concurrent use.
+// ends in whatever way. Its methods are not for concurrent use, but for Roles and AddRoles.
 type Dir struct {
 	path     string
 	created  time.Time
@@ -76,6 +78,8 @@ type Dir struct {
 	readOnly bool
 	observe  func(string)
 	lock     *os.File // nil when readOnly
+
+	roles sync.Mutex // held while the CA for roles is made or read
 }
 
 // marker is the content of cairn.json, and of unfinished before it.

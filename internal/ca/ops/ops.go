@@ -64,6 +64,9 @@ func offerAll(s *Server) {
 	offer(s, CreateExternalKey)
 	offer(s, ListExternalKeys)
 	offer(s, RevokeExternalKey)
+	offer(s, CreateValidatorToken)
+	offer(s, ListValidators)
+	offer(s, RemoveValidator)
 }
 
 func offer[Request, Response any](s *Server, a Action[Request, Response]) {

@@ -20,15 +20,21 @@ type Evidence struct {
 	Handshakes  []Handshake  `json:"handshakes,omitempty"` // of tls-alpn-01
 	CAA         *CAAFinding  `json:"caa,omitempty"`        // where CAA was asked for
 	Shortened   bool         `json:"shortened,omitempty"`  // Encode left out what made it too long
+
+	// What remote perspectives say, where there are any. All else is the local one's.
+	Quorum       string `json:"quorum,omitempty"` // how many of them corroborated, "4/5" (BR §5.4.1)
+	Perspectives []View `json:"perspectives,omitempty"`
 }
 
 // Encode makes JSON of at most limit octets. If there is more, what DNS servers
-// answered goes first, then all questions, then every hop and lookup but the last.
+// answered goes first, then all questions, then what remote perspectives saw but for
+// their votes, then every hop and lookup but the last.
 func (e Evidence) Encode(limit int) ([]byte, error) {
 	steps := []func(*Evidence){
 		func(*Evidence) {},
 		func(e *Evidence) { e.eachQuestion(func(q *Question) { q.Answers = nil }) },
 		func(e *Evidence) { e.eachLookup(func(l *Lookup) { l.Questions = nil }) },
+		func(e *Evidence) { e.Perspectives = votesAlone(e.Perspectives) },
 		func(e *Evidence) {
 			e.Hops, e.Lookups = last(e.Hops), last(e.Lookups)
 			e.Connections, e.Handshakes = last(e.Connections), last(e.Handshakes)
@@ -42,7 +48,16 @@ func (e Evidence) Encode(limit int) ([]byte, error) {
 			return text, err
 		}
 	}
-	return json.Marshal(Evidence{Started: e.Started, Millis: e.Millis, Shortened: true})
+	return json.Marshal(Evidence{Started: e.Started, Millis: e.Millis, Shortened: true, Quorum: e.Quorum})
+}
+
+// votesAlone leaves out what was seen. There are a few dozen perspectives at most, so the rest is short.
+func votesAlone(views []View) []View {
+	short := slices.Clone(views)
+	for i := range short {
+		short[i].Evidence = nil
+	}
+	return short
 }
 
 // eachLookup changes the lookups of a copy: e's own stay as they are.

@@ -153,6 +153,6 @@ func (a *attempt) judge(text, domain string, now time.Time) *acme.Problem {
 	case !record.Wildcard && domain != a.request.Identifier.Value:
 		return acme.Problemf(acme.TypeUnauthorized, "it has no policy=wildcard, and is asked for %s, which is below", a.request.Identifier.Value)
 	}
-	a.until = record.Until
+	a.until, a.accountURI = record.Until, record.AccountURI
 	return nil
 }

@@ -9,6 +9,8 @@ package validate
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,6 +48,9 @@ type Result struct {
 	Temporary bool `json:"temporary,omitempty"`
 	// Possessed is set by a proof of proof-of-possession-01, which counts only if what is in it bears examination.
 	Possessed *Possessed `json:"possessed,omitempty"`
+	// Seen tells one proof from another where control is proven: perspectives that
+	// corroborate one another have seen the same (BR §3.2.2.4.19).
+	Seen string `json:"seen,omitempty"`
 	// Evidence is for the operator alone.
 	Evidence Evidence `json:"evidence"`
 }
@@ -104,6 +109,7 @@ func (p *Prober) Prove(ctx context.Context, req Request) (Result, error) {
 	result, err := a.evidence.conclude(ctx, req.Identifier, proven)
 	if proven == nil {
 		result.Until, result.Possessed = a.until, a.possessed
+		result.Seen = a.seen()
 	}
 	return result, err
 }
@@ -141,6 +147,19 @@ type attempt struct {
 	until time.Time
 	// possessed is Result.Possessed.
 	possessed *Possessed
+	// accountURI is that of the record of dns-persist-01 that counts.
+	accountURI string
+}
+
+// seen is Result.Seen of a proof: a digest of what was looked for and found. That is the account where the proof is
+// not made for the order, and the key authorization otherwise.
+func (a *attempt) seen() string {
+	found := a.accountURI
+	if found == "" {
+		found = a.request.KeyAuthorization
+	}
+	digest := sha256.Sum256([]byte(string(a.request.Type) + " " + a.request.Identifier.String() + " " + found))
+	return base64.RawURLEncoding.EncodeToString(digest[:])
 }
 
 // prove dispatches on the challenge type.

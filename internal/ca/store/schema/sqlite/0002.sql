@@ -89,3 +89,25 @@ CREATE TABLE secrets (
 ALTER TABLE certificates ADD COLUMN spki BLOB NOT NULL DEFAULT x''; -- SHA-256 of the SubjectPublicKeyInfo, once issued
 
 CREATE INDEX certificates_of_key ON certificates (spki, serial);
+
+-- Remote perspectives (BR §3.2.2.9), and the tokens by which hosts become such.
+CREATE TABLE validators (
+	node     TEXT   NOT NULL PRIMARY KEY,
+	rir      TEXT   NOT NULL,
+	address  TEXT   NOT NULL, -- HOST:PORT
+	key_hash BLOB   NOT NULL, -- SHA-256 of its SubjectPublicKeyInfo
+	added    BIGINT NOT NULL,
+	seen     BIGINT NOT NULL, -- when it last answered; 0 if it never did
+	version  TEXT   NOT NULL,
+	trouble  TEXT   NOT NULL  -- why it does not answer now; '' if it does
+) WITHOUT ROWID;
+
+CREATE TABLE role_tokens (
+	id       TEXT   NOT NULL PRIMARY KEY,
+	hash     BLOB   NOT NULL, -- SHA-256 of the secret
+	role     TEXT   NOT NULL,
+	node     TEXT   NOT NULL,
+	rir      TEXT   NOT NULL,
+	expires  BIGINT NOT NULL,
+	used_by  BLOB   NOT NULL  -- the key that was certified; none if it was not used yet
+) WITHOUT ROWID;

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cairn-ca/cairn/internal/ca"
+)
+
+// perspectivesSection says how remote perspectives are asked.
+type perspectivesSection struct {
+	Baseline bool           `yaml:"baseline"` // as many as BR §3.2.2.9 asks for
+	Timeout  *time.Duration `yaml:"timeout"`
+	Grace    *time.Duration `yaml:"grace"`
+	Check    *time.Duration `yaml:"check"`
+}
+
+func (s *perspectivesSection) apply(c *ca.Config) error {
+	c.Perspectives.Baseline = s.Baseline
+	for _, field := range []struct {
+		name     string
+		value    *time.Duration
+		into     *time.Duration
+		min, max time.Duration
+	}{
+		{"timeout", s.Timeout, &c.Perspectives.Timeout, time.Second, 20 * time.Second},
+		{"grace", s.Grace, &c.Perspectives.Grace, time.Millisecond, 10 * time.Second},
+		{"check", s.Check, &c.Perspectives.Check, time.Second, time.Hour},
+	} {
+		if field.value == nil {
+			continue
+		}
+		if *field.value < field.min || *field.value > field.max {
+			return fmt.Errorf("%s: it takes a time from %s to %s", field.name, field.min, field.max)
+		}
+		*field.into = *field.value
+	}
+	return nil
+}
