@@ -193,14 +193,6 @@ func TestCAAClimbs(t *testing.T) {
 // A failed lookup never permits, wherever on the way to the first set it fails, and what fails above that does not matter.
 func TestCAALookupFails(t *testing.T) {
 	whole := lowerCase(zone(t, caaZone...))
-	failing := ""
-	prober := validate.New(validate.Config{Resolver: newResolver(t, func(w dns.ResponseWriter, query *dns.Msg) {
-		if strings.EqualFold(query.Question[0].Name, failing) {
-			w.WriteMsg(new(dns.Msg).SetRcode(query, dns.RcodeServerFailure))
-			return
-		}
-		whole(w, query)
-	})})
 	for _, test := range []struct {
 		name, failing, want string
 		temporary           bool
@@ -211,7 +203,13 @@ func TestCAALookupFails(t *testing.T) {
 		{"free.example", "example.", "the CAA records of example cannot", true},
 		{"ring.corp.test", "", "go in a circle", false},
 	} {
-		failing = test.failing
+		prober := validate.New(validate.Config{Resolver: newResolver(t, func(w dns.ResponseWriter, query *dns.Msg) {
+			if strings.EqualFold(query.Question[0].Name, test.failing) {
+				w.WriteMsg(new(dns.Msg).SetRcode(query, dns.RcodeServerFailure))
+				return
+			}
+			whole(w, query)
+		})})
 		result, err := prober.CAA(t.Context(), caaRequest(test.name))
 		if err != nil || result.Temporary != test.temporary || (test.want == "") != (result.Problem == nil) {
 			t.Errorf("%s, %s fails: %+v, %v", test.name, test.failing, result, err)
