@@ -26,6 +26,7 @@ type section interface {
 func sections() map[string]section {
 	return map[string]section{
 		"caa":               new(caaSection),
+		"challenges":        new(challengesSection),
 		"dns":               new(dnsSection),
 		"evidence":          new(evidenceSection),
 		"external_accounts": new(externalAccountsSection),

@@ -13,6 +13,7 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca"
 	"github.com/cairn-ca/cairn/internal/ca/profile"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 )
 
@@ -46,6 +47,7 @@ type profileFields struct {
 	ReuseOrders    *bool         `yaml:"reuse_orders"`
 	Authorizations authorization `yaml:"authorizations"`
 	Challenges     *[]string     `yaml:"challenges"`
+	Possession     *possession   `yaml:"possession"`
 	Retries        *int          `yaml:"retries"`
 	External       *bool         `yaml:"external_account_required"`
 }
@@ -55,6 +57,12 @@ type authorization struct {
 	Pending *span `yaml:"pending"`
 	Valid   *span `yaml:"valid"`
 	Reuse   *span `yaml:"reuse"`
+}
+
+// possession is what proof-of-possession-01 is good for: rules.Possession.
+type possession struct {
+	Within span `yaml:"within"` // alone, if the certificate's own proof is not older
+	Also   bool `yaml:"also"`   // beside another proof
 }
 
 // subject is sign.Subject as it stands in the file.
@@ -212,6 +220,9 @@ func (f *profileFields) setFlags(d *profile.Definition) {
 	set(&d.MustStaple, f.MustStaple)
 	set(&d.ReuseOrders, f.ReuseOrders)
 	set(&d.External, f.External)
+	if f.Possession != nil {
+		d.Possession = rules.Possession{Within: time.Duration(f.Possession.Within), Also: f.Possession.Also}
+	}
 	if f.CRL != nil {
 		d.NoCRL = !*f.CRL
 	}

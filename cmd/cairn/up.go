@@ -28,6 +28,7 @@ type upFlags struct {
 	newRoot, verbose               bool
 	http01Port, tlsALPN01Port      int
 	accounts                       accountFlags
+	challenges                     challengeFlags
 	resolver                       resolverFlags
 }
 
@@ -67,6 +68,7 @@ can only vouch for private names and addresses, and for those that --names adds.
 	flags.IntVar(&f.tlsALPN01Port, "tls-alpn-01-port", 443, "`PORT` at which tls-alpn-01 challenges are checked")
 	flags.StringArrayVar(&f.targets, "allow-target", nil, "address range (`CIDR`) to check challenges at although it is refused by default; can be repeated")
 	flags.StringVar(&f.terms, "terms", "", "`URL` of terms of service that clients must agree to")
+	f.challenges.add(flags)
 	f.accounts.add(flags)
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every request")
 	return cmd
@@ -138,7 +140,7 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 		return ca.Config{}, usageError{fmt.Errorf("--names: %w", err)}
 	}
 	c.Names = names
-	if err := f.resolver.apply(&c); err != nil {
+	if err := errors.Join(f.resolver.apply(&c), f.challenges.apply(&c)); err != nil {
 		return ca.Config{}, err
 	}
 	c.AllowTargets, err = checkNetwork(f.resolvers, f.targets, map[string]int{"http-01-port": f.http01Port, "tls-alpn-01-port": f.tlsALPN01Port})

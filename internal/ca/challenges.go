@@ -46,6 +46,12 @@ func (c Challenges) proving(url string, identities []string) (rules.Proving, err
 	for _, authority := range c.Authorities {
 		p.Authorities = append(p.Authorities, authority.Raw)
 	}
+	if c.Possession {
+		offer = append(offer, acme.ProofOfPossession01)
+	}
+	for _, authority := range c.Authorities {
+		p.Authorities = append(p.Authorities, authority.Raw)
+	}
 	p.Offer = offer
 	return p, nil
 }
