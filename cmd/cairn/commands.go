@@ -28,7 +28,7 @@ Start with:  cairn up`,
 	})
 	root.AddCommand(
 		newUp(), newTrust(),
-		newProfiles(),
+		newProfiles(), newRenewals(),
 		newEAB(),
 		newEvidence(), newPebble(), newAudit(),
 		newValidator(),

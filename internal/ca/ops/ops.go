@@ -67,6 +67,8 @@ func offerAll(s *Server) {
 	offer(s, CreateValidatorToken)
 	offer(s, ListValidators)
 	offer(s, RemoveValidator)
+	offer(s, SetRenewals)
+	offer(s, ClearRenewals)
 }
 
 func offer[Request, Response any](s *Server, a Action[Request, Response]) {

@@ -141,7 +141,9 @@ func ParseSpan(text string) (time.Duration, error) {
 		if err != nil || more < 0 || strings.HasPrefix(rest, "+") {
 			return 0, fmt.Errorf("%q is not a time such as 90d, 160h, 15m or 1d12h", text)
 		}
-		total += more
+		if total += more; total < 0 { // more than there is room for
+			return 0, fmt.Errorf("%q is longer than any time that makes sense", text)
+		}
 	} else if !found {
 		return 0, errors.New("it is empty: write a time such as 90d, 160h, 15m or 1d12h")
 	}

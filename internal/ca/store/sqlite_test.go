@@ -135,7 +135,10 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 			_, errJ := tx.Attempts("x")
 			_, errK := tx.KeyBlocked([]byte{1})
 			_, errL := tx.Holds(a.ID, acme.IdentifierFor("a.test"))
-			return errors.Join(errL, errA, errB, errC, errD, errE, errF, errG, errH, errI, errJ, errK)
+			_, errM := tx.ValidAuthzs(a.ID, []acme.Identifier{acme.IdentifierFor("a.test"), acme.IdentifierFor("b.test"), acme.IdentifierFor("c.test")})
+			_, errN := tx.Renewal(c.Serial)
+			_, _ = tx.Replacement(c.Serial) // there is none
+			return errors.Join(errM, errN, errL, errA, errB, errC, errD, errE, errF, errG, errH, errI, errJ, errK)
 		})
 	}
 	externalAccounts(t, db, i.a)
@@ -145,7 +148,8 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 		o, _ := newOrder(t, moved, start, "a.test")
 		c := reservation(o, start)
 		return errors.Join(tx.UpdateAccount(i.a, moved), tx.BlockKey([]byte{1}), tx.SaveCRL(store.CRL{Issuer: "01", Number: 1}),
-			tx.InsertCertificate(c), tx.UpdateCertificate(c, c.Abandon(tx.Now)))
+			tx.InsertCertificate(c), tx.UpdateCertificate(c, c.Abandon(tx.Now)),
+			tx.Replace("0a", "", o.ID), tx.Replace("0a", o.ID, "another"), tx.SetRenewal("0a", &rules.Renewal{Start: start, End: start}), tx.SetRenewal("0a", nil))
 	})
 	update(t, db, func(tx *store.Tx) error {
 		_, err := tx.CRL("01")
@@ -161,7 +165,7 @@ func TestStatementsKeepTheRules(t *testing.T) {
 	db := open(t)
 	forbidden := regexp.MustCompile(`(?i)\b(returning|for update|skip locked|now\(\)|current_timestamp|random\(\)|replace|rowid|join|datetime|nextval)\b|\?|"`)
 	byKey := regexp.MustCompile(`(?s)^(UPDATE \w+ SET .*|DELETE FROM \w+)\s+WHERE (id|serial|order_id|thumbprint) = \$\d+( AND \w+ = \$\d+)*$`)
-	insert := regexp.MustCompile(`(?s)^INSERT INTO (\w+) \([a-z_, \n\t]+\)\s+VALUES \([$0-9, ]+\)\s+ON CONFLICT (DO NOTHING|\(issuer\) DO UPDATE SET .*)$`)
+	insert := regexp.MustCompile(`(?s)^INSERT INTO (\w+) \([a-z_, \n\t]+\)\s+VALUES \([$0-9, ]+\)\s+ON CONFLICT (DO NOTHING|\((issuer|serial)\) DO UPDATE SET .*)$`)
 	seen := map[string]int{}
 	for _, statement := range everything(t, db) {
 		verb, _, _ := strings.Cut(statement, " ")
