@@ -15,9 +15,9 @@ func newRenewals() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "renewals",
 		Short: "Tell clients to renew certificates early",
-		Long: `Clients that ask for renewal information (RFC 9773), as certbot, lego, Caddy and
-cairnbot do, learn within hours that a certificate is to be renewed, for example
-because it will be revoked. It does not revoke anything.`,
+		Long: `Clients that ask for renewal information (RFC 9773), as newer ones do, learn within
+hours that a certificate is to be renewed, for example because it will be revoked.
+Nothing is revoked by it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newRenewalsSet(), newRenewalsClear())
