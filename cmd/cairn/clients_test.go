@@ -46,6 +46,7 @@ func TestClients(t *testing.T) {
 		"lacks":      m.lacks,
 		"alpnserver": alpnServer,
 		"fill":       fill,
+		"eab-key":    eabKey,
 	}
 	t.Run("with", func(t *testing.T) { testscript.Run(t, scripts("testdata/clients", commands)) })
 	if t.Failed() {
@@ -232,4 +233,17 @@ func fill(ts *testscript.TestScript, _ bool, args []string) {
 	for _, file := range args {
 		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(os.Expand(ts.ReadFile(file), ts.Getenv)), 0o600))
 	}
+}
+
+var eabWords = regexp.MustCompile(`kid\): +(\S+)\n.*base64url\): +(\S+)`)
+
+// eab-key: makes a key for external account binding and sets $EAB_KID and $EAB_HMAC.
+func eabKey(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(ts.Exec("cairn", "eab", "create", "--uses", "unlimited", "--data", ts.Getenv("DATA")))
+	words := eabWords.FindStringSubmatch(ts.ReadFile("stdout"))
+	if words == nil {
+		ts.Fatalf("cairn eab create shows no key")
+	}
+	ts.Setenv("EAB_KID", words[1])
+	ts.Setenv("EAB_HMAC", words[2])
 }

@@ -23,7 +23,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"cairn": func() { os.Exit(run()) }})
+	testscript.Main(m, map[string]func(){
+		"cairn":    func() { os.Exit(run()) },
+		"x-crypto": func() { os.Exit(runGoClient(newXCrypto)) },
+		"acmez":    func() { os.Exit(runGoClient(newACMEZ)) },
+	})
 }
 
 // TestScripts runs the program as a person would.
