@@ -56,11 +56,13 @@ func startWithDNS(t *testing.T, z *caaZone, change ...func(*ca.Config)) *catest.
 	go func() { _ = server.ActivateAndServe() }()
 	<-started
 	t.Cleanup(func() { _ = server.Shutdown() })
-	return catest.Start(t, "", append(change, func(c *ca.Config) {
+	ours := func(c *ca.Config) {
+		c.NoCAA = false
 		c.Names, c.Resolvers = acme.Subtrees{Domains: []string{"corp.example"}}, []string{conn.LocalAddr().String()}
 		c.HostsFile, c.AllowTargets = os.DevNull, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		c.CAAIdentities = []string{"ca.example", "other.example"}
-	})...)
+	}
+	return catest.Start(t, "", append([]func(*ca.Config){ours}, change...)...)
 }
 
 // TestV16CAA: records decide for public names, from the first validation to the certificate.

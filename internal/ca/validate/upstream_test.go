@@ -234,9 +234,11 @@ func TestDoHFaults(t *testing.T) {
 		handler http.HandlerFunc
 		want    string
 	}{
-		"status":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "did not answer in DNS over HTTPS"},
-		"type":     {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }, "did not answer in DNS over HTTPS"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/other", http.StatusPermanentRedirect) }, "did not answer in DNS over HTTPS"},
+		"status": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "did not answer in DNS over HTTPS"},
+		"type":   {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }, "did not answer in DNS over HTTPS"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/other", http.StatusPermanentRedirect)
+		}, "did not answer in DNS over HTTPS"},
 		"rubbish": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/dns-message")
 			w.Write([]byte("0123456789abcdef"))
