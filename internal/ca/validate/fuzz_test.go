@@ -1,6 +1,9 @@
 package validate_test
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -143,6 +146,54 @@ func FuzzReadTXT(f *testing.F) {
 			// An octet of the message is at most four of the notation (RFC 1035 §5.1), which is printable.
 			if len(value) > 4*len(text) || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' }) {
 				t.Errorf("a value is %q", value)
+			}
+		}
+	})
+}
+
+// Whatever a client sends, onion-csr-01 and proof-of-possession-01 are decided without a fault, and nothing
+// that was made without the keys proves anything.
+func FuzzResponses(f *testing.F) {
+	onion := "bbcweb3hytmzhn5d532owbu6oqadra5z3ar726vq5kgwwn6aucdccrad.onion"
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	csr, err := acme.NewOnionCSR(key, "bI6/MRqV4gw=")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(`{"csr":"` + base64.RawURLEncoding.EncodeToString(csr) + `"}`))
+	public, err := acme.NewKey(key.Public())
+	if err != nil {
+		f.Fatal(err)
+	}
+	response, err := acme.SignPossession(key, acme.Possession{
+		Challenge: acme.Challenge{URL: "https://ca.test/c", Token: token}, AccountKey: public, Identifiers: []acme.Identifier{acme.IdentifierFor("a.test")},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	text, err := json.Marshal(response)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(`{"authorization":{},"certificates":["AA"]}`))
+	f.Add([]byte(`{}`))
+	prober := validate.New(validate.Config{})
+	f.Fuzz(func(t *testing.T, response []byte) {
+		for _, r := range []validate.Request{
+			{Type: acme.OnionCSR01, Identifier: acme.IdentifierFor(onion), Nonce: make([]byte, 16), Response: response},
+			{Type: acme.ProofOfPossession01, Identifier: acme.IdentifierFor("a.test"), Token: token, KeyAuthorization: keyAuth,
+				ChallengeURL: "https://ca.test/c", Possession: &validate.Possession{}, Response: response},
+		} {
+			result, err := prober.Prove(t.Context(), r)
+			if len(response) > 0 && err != nil {
+				t.Errorf("%s: %v", r.Type, err)
+			}
+			if err == nil && (result.Problem == nil || len(result.Problem.Detail) > 1000) {
+				t.Errorf("%s: the outcome of %q is %v", r.Type, response, result.Problem)
 			}
 		}
 	})
