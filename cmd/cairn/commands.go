@@ -30,6 +30,7 @@ Start with:  cairn up`,
 		newUp(), newTrust(),
 		newProfiles(), newRenewals(),
 		newEAB(),
+		newLimits(),
 		newEvidence(), newPebble(), newAudit(),
 		newValidator(),
 	)

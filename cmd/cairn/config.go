@@ -30,6 +30,7 @@ func sections() map[string]section {
 		"dns":               new(dnsSection),
 		"evidence":          new(evidenceSection),
 		"external_accounts": new(externalAccountsSection),
+		"limits":            new(limitsSection),
 		"profiles":          new(profilesSection),
 	}
 }

@@ -29,6 +29,7 @@ type upFlags struct {
 	http01Port, tlsALPN01Port      int
 	accounts                       accountFlags
 	challenges                     challengeFlags
+	limits                         limitFlags
 	resolver                       resolverFlags
 }
 
@@ -70,6 +71,7 @@ can only vouch for private names and addresses, and for those that --names adds.
 	flags.StringVar(&f.terms, "terms", "", "`URL` of terms of service that clients must agree to")
 	f.challenges.add(flags)
 	f.accounts.add(flags)
+	f.limits.add(flags)
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every request")
 	return cmd
 }
@@ -155,7 +157,7 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 	if u, err := url.Parse(f.terms); f.terms != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "") {
 		return bad("terms", f.terms, "it is not the URL of a page")
 	}
-	return c, f.accounts.apply(&c)
+	return c, errors.Join(f.accounts.apply(&c), f.limits.apply(&c))
 }
 
 // explain adds what to do about an error of starting, where its text does not say so.

@@ -54,6 +54,7 @@ type Config struct {
 	Challenges    Challenges     // what is offered beside the usual challenges
 	Profiles      profile.List   // the default first; none means profile.Standard
 	Perspectives  Perspectives   // how remote perspectives are asked, where there are any
+	Limits        rules.Limits   // the rate limits that are on; nil means rules.DefaultLimits
 	EvidenceKept  time.Duration  // how long the evidence of validations is kept; 0 means 30 days
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
@@ -120,6 +121,9 @@ func Open(ctx context.Context, c Config) (*CA, error) {
 	}
 	if err := c.Profiles.Check(time.Now()); err != nil {
 		return nil, fmt.Errorf("checking the profiles: %w", err)
+	}
+	if c.Limits == nil {
+		c.Limits = rules.DefaultLimits()
 	}
 	ca := &CA{config: c, log: c.Log}
 	steps := []func(context.Context) error{
@@ -244,6 +248,7 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause, EvidenceKept: c.config.EvidenceKept,
 		Proving:   c.proving,
 		CAA:       c.caa,
+		Limits:    c.config.Limits,
 		Signer:    through[work.Signer](c.config.Seams.Signer, signer),
 		Validator: through[work.Validator](c.config.Seams.Validator, c.remote.quorum(prober)),
 	})
@@ -257,7 +262,8 @@ func (c *CA) openFront(ctx context.Context) error {
 		return err
 	}
 	handler, err := front.New(front.Config{
-		DB: c.db, Worker: c.worker, Log: c.log,
+		Limits: c.config.Limits,
+		DB:     c.db, Worker: c.worker, Log: c.log,
 		Policy: c.policy(), ExternalKeys: c.config.EAB.Keys, LinkKey: linkKey,
 		URL: c.url, OwnHost: c.own.owns, Chains: c.hierarchy.chains, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page), OnionCAA: c.onionCAA,
 	})

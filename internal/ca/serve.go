@@ -91,7 +91,7 @@ func (c *CA) Close() error {
 
 // operate answers the commands that the operator runs beside this process.
 func (c *CA) operate(ctx context.Context) {
-	server := ops.NewServer(ops.Env{DB: c.db, Dir: c.dir, Log: c.log})
+	server := ops.NewServer(ops.Env{DB: c.db, Dir: c.dir, Log: c.log, Limits: c.config.Limits})
 	if err := server.Serve(ctx); err != nil {
 		c.log.Error("commands beside this process do not work", "error", err)
 	}

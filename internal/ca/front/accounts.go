@@ -21,6 +21,7 @@ func (f *Front) newAccount(ctx context.Context, r keyRequest) (reply, error) {
 	}
 	var account rules.Account
 	var status int
+	var limits limited
 	err := f.change(ctx, func(tx *store.Tx) (err error) {
 		status = http.StatusOK
 		account, err = tx.AccountByKey(r.key.Thumbprint())
@@ -37,13 +38,15 @@ func (f *Front) newAccount(ctx context.Context, r keyRequest) (reply, error) {
 			return acme.Problemf(acme.TypeAccountDoesNotExist, "no account has this key")
 		}
 		status = http.StatusCreated
-		account, err = f.register(tx, r, req)
-		return err
+		if account, err = f.register(tx, r, req); err != nil {
+			return err
+		}
+		return f.chargeAccount(tx, r.request, &limits)
 	})
-	if err != nil {
+	if err := f.tell(r.request, limits, err); err != nil {
 		return reply{}, fmt.Errorf("registering an account: %w", err)
 	}
-	return reply{status: status, location: r.base.account(account.ID), body: r.base.wireAccount(account)}, nil
+	return reply{status: status, location: r.base.account(account.ID), body: r.base.wireAccount(account), links: f.limitsLink(r.base, account)}, nil
 }
 
 // register makes a new account.
@@ -93,7 +96,7 @@ func (f *Front) account(ctx context.Context, r accountRequest) (reply, error) {
 			return reply{}, fmt.Errorf("updating account %s: %w", r.account.ID, err)
 		}
 	}
-	return reply{status: http.StatusOK, body: r.base.wireAccount(account)}, nil
+	return reply{status: http.StatusOK, body: r.base.wireAccount(account), links: f.limitsLink(r.base, account)}, nil
 }
 
 // pageSize is how many orders a page of the list looks at (RFC 8555 §7.1.2.1).

@@ -62,6 +62,8 @@ type Config struct {
 	// OnionCAA says why the CAA records of an onion service do not permit the account at a URL a certificate; "" if they
 	// do. It is needed only where onion-csr-01 is offered.
 	OnionCAA func(set rules.OnionRecords, accountURL string) string
+	// Limits are the rate limits that are on; nil for none.
+	Limits rules.Limits
 	// Page answers GET of "/", "/root.pem" and "/root.der"; nil for none.
 	Page http.Handler
 	// How long a response waits for the outcome of what it started; 0 means 200 ms and 5 s.
@@ -80,6 +82,7 @@ type Front struct {
 	waiting   chan struct{} // one element for each request that waits
 	resources []resource
 	grease    string // a member of the directory that means nothing
+	floods    *floods
 }
 
 // New checks c and makes a Front of it.
@@ -106,6 +109,7 @@ func New(c Config) (*Front, error) {
 		return nil, err
 	}
 	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), grease: newGrease()}
+	f.floods = newFloods(c.Limits[rules.Floods])
 	f.resources = f.routes()
 	return f, nil
 }
@@ -133,6 +137,7 @@ func (f *Front) routes() []resource {
 		{path: at.NewAccount, byKey: f.newAccount},
 		{path: at.Account, byAccount: f.account},
 		{path: at.Orders, byAccount: f.orders, query: true},
+		{path: at.Limits, byAccount: f.accountLimits},
 		{path: at.KeyChange, byAccount: f.keyChange},
 		{path: at.NewAuthz, byAccount: f.newAuthorization},
 		{path: at.NewOrder, byAccount: f.newOrder},
@@ -204,6 +209,14 @@ type visit struct {
 
 // ServeHTTP answers one request.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if wait := f.floods.take(clientOf(r)); wait > 0 {
+		floodReply(w, wait)
+		return
+	}
+	if page := f.limitsPage(r); page != nil {
+		page(w, r)
+		return
+	}
 	switch {
 	case f.isPage(r):
 		f.Page.ServeHTTP(w, r)
@@ -282,7 +295,7 @@ func (f *Front) setHeaders(v *visit) {
 	h := v.w.Header()
 	// RFC 8555 §6.1: scripts of any origin may speak ACME, since nothing here depends on cookies.
 	h.Set("Access-Control-Allow-Origin", "*")
-	h.Set("Access-Control-Expose-Headers", "Link, Location, Replay-Nonce, Retry-After")
+	h.Set("Access-Control-Expose-Headers", "Link, Location, RateLimit, RateLimit-Policy, Replay-Nonce, Retry-After")
 	h.Set("Cache-Control", "no-store") // RFC 8555 §7.2 for newNonce; the rest is nobody else's business
 	h.Set("X-Content-Type-Options", "nosniff")
 	if v.Method == http.MethodPost { // RFC 8555 §6.5: errors too

@@ -22,6 +22,7 @@ func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
 		return reply{}, problem
 	}
 	answer := reply{status: http.StatusCreated}
+	var limits limited
 	err := f.change(ctx, func(tx *store.Tx) error {
 		account, err := actor(tx, r)
 		if err == nil {
@@ -41,11 +42,14 @@ func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
 		if err := listCertificates(tx, placed.New); err != nil {
 			return err
 		}
+		if err := f.chargeOrder(tx, r, placed, held, &limits); err != nil {
+			return err
+		}
 		answer.location = r.base.order(placed.Order.ID)
 		answer.body = f.shuffled(r.base.wireOrder(placed.Order, placed.Authzs, tx.Now))
 		return savePlaced(tx, placed, held)
 	})
-	if err != nil {
+	if err := f.tell(r.request, limits, err); err != nil {
 		return reply{}, fmt.Errorf("taking an order of account %s: %w", r.account.ID, err)
 	}
 	return answer, nil

@@ -71,6 +71,7 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		return reply{}, problem
 	}
 	var begun *rules.Order
+	var limits limited
 	err := f.change(ctx, func(tx *store.Tx) error {
 		begun = nil
 		if _, err := actor(tx, r); err != nil {
@@ -96,10 +97,13 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		if err := refuseCertificateKey(tx, csr.PublicKey); err != nil {
 			return err
 		}
+		if err := f.chargeCertificate(tx, before, &limits); err != nil {
+			return err
+		}
 		begun = &after
 		return tx.UpdateOrder(before, after)
 	})
-	if err != nil {
+	if err := f.tell(r.request, limits, err); err != nil {
 		return reply{}, fmt.Errorf("finalizing order %s: %w", r.ids[0], err)
 	}
 	if begun != nil {

@@ -11,6 +11,7 @@ type Paths struct {
 	Directory, NewNonce, NewAccount, NewOrder, NewAuthz, RevokeCert, KeyChange string
 
 	Account, Orders string // *: the account's ID
+	Limits          string // *: the account's ID; what is left of its rate limits
 	Order, Finalize string // *: the order's ID
 	Authz           string // *: the authorization's ID
 	Challenge       string // */*: the authorization's ID and the challenge's type
@@ -24,7 +25,7 @@ func standardPaths() Paths {
 	return Paths{
 		Directory: "directory", NewNonce: "new-nonce", NewAccount: "new-account", NewOrder: "new-order",
 		NewAuthz: "new-authz", RevokeCert: "revoke-cert", KeyChange: "key-change",
-		Account: "account/*", Orders: "account/*/orders",
+		Account: "account/*", Orders: "account/*/orders", Limits: "account/*/limits",
 		Order: "order/*", Finalize: "order/*/finalize",
 		Authz: "authz/*", Challenge: "challenge/*/*", Certificate: "certificate/*", Alternate: "certificate/*/*", RenewalInfo: "renewal-info",
 	}

@@ -17,6 +17,7 @@ func (f *Front) newAuthorization(ctx context.Context, r accountRequest) (reply, 
 		return reply{}, problem
 	}
 	answer := reply{status: http.StatusCreated}
+	var limits limited
 	err := f.change(ctx, func(tx *store.Tx) error {
 		account, err := actor(tx, r)
 		if err == nil {
@@ -29,11 +30,14 @@ func (f *Front) newAuthorization(ctx context.Context, r accountRequest) (reply, 
 		if problem != nil {
 			return problem
 		}
+		if err := f.chargeAuthorization(tx, r, authz, &limits); err != nil {
+			return err
+		}
 		answer.location = r.base.authorization(authz.ID)
 		answer.body = f.showAuthorization(r, authz, tx.Now)
 		return tx.InsertAuthz(authz)
 	})
-	if err != nil {
+	if err := f.tell(r.request, limits, err); err != nil {
 		return reply{}, fmt.Errorf("taking an authorization of account %s: %w", r.account.ID, err)
 	}
 	return answer, nil

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -33,8 +34,10 @@ type request struct {
 	url     string   // of the resource; the client signed it
 	ids     []string // the identifiers in its path
 	query   url.Values
-	accept  []string // the Accept headers
-	payload []byte   // empty for POST-as-GET (RFC 8555 §6.3)
+	accept  []string    // the Accept headers
+	payload []byte      // empty for POST-as-GET (RFC 8555 §6.3)
+	client  netip.Addr  // who sent it
+	header  http.Header // of the response
 }
 
 // accountRequest is a request signed with the key of an account, which was valid then.
@@ -71,7 +74,7 @@ func (f *Front) authenticate(v *visit) (reply, error) {
 	if !f.redeem(jws.Header.Nonce) {
 		return reply{}, acme.Problemf(acme.TypeBadNonce, "the nonce is unknown, expired or used: sign again with the one in the header Replay-Nonce of this response")
 	}
-	signed := request{base: v.base, url: v.address(), ids: v.ids, query: v.URL.Query(), accept: v.Header.Values("Accept"), payload: jws.Payload}
+	signed := request{base: v.base, url: v.address(), ids: v.ids, query: v.URL.Query(), accept: v.Header.Values("Accept"), payload: jws.Payload, client: clientOf(v.Request), header: v.w.Header()}
 	if jws.Header.URL != signed.url { // RFC 8555 §6.4: string equality
 		return reply{}, acme.Problemf(acme.TypeUnauthorized, `"url" in the protected header is %.256q, but the request went to %s`, jws.Header.URL, signed.url)
 	}

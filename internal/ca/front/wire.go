@@ -31,6 +31,7 @@ func (b base) at(path string, ids ...string) string {
 func (b base) directory() string              { return b.at(b.paths.Directory) }
 func (b base) account(id string) string       { return b.at(b.paths.Account, id) }
 func (b base) orders(account string) string   { return b.at(b.paths.Orders, account) }
+func (b base) limits(account string) string   { return b.at(b.paths.Limits, account) }
 func (b base) order(id string) string         { return b.at(b.paths.Order, id) }
 func (b base) finalize(order string) string   { return b.at(b.paths.Finalize, order) }
 func (b base) certificate(of string) string   { return b.at(b.paths.Certificate, of) }

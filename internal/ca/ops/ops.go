@@ -22,6 +22,7 @@ import (
 
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
 	"github.com/cairn-ca/cairn/internal/ca/rpc"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
@@ -30,6 +31,8 @@ type Env struct {
 	DB  *store.DB
 	Dir *datadir.Dir
 	Log *slog.Logger
+	// Limits are the rate limits that are on; nil where nobody serves the directory, so that nobody knows.
+	Limits rules.Limits
 }
 
 // Action is something that an operator can do. Name is a path segment. An error that
@@ -69,6 +72,7 @@ func offerAll(s *Server) {
 	offer(s, RemoveValidator)
 	offer(s, SetRenewals)
 	offer(s, ClearRenewals)
+	offerLimits(s)
 }
 
 func offer[Request, Response any](s *Server, a Action[Request, Response]) {

@@ -152,6 +152,16 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 			tx.Replace("0a", "", o.ID), tx.Replace("0a", o.ID, "another"), tx.SetRenewal("0a", &rules.Renewal{Start: start, End: start}), tx.SetRenewal("0a", nil))
 	})
 	update(t, db, func(tx *store.Tx) error {
+		override := rules.Override{Limit: rules.OrdersPerAccount, Subject: "x"}
+		errA := spend(tx, someLimits, someBucket)
+		_, errB := tx.Overrides(1)
+		_, errC := tx.Buckets("", "", 1)
+		_, errD := tx.Certified("x")
+		return errors.Join(errA, errB, errC, errD, tx.SetOverride(override), tx.RemoveOverride(override.Limit, override.Subject),
+			tx.NoteCertified("x"), tx.Pause(store.Paused{Account: "x", Identifier: "y"}), tx.UnpauseOne(store.Paused{Account: "x", Identifier: "y"}),
+			tx.DropBucket(store.StoredBucket{Bucket: someBucket}))
+	})
+	update(t, db, func(tx *store.Tx) error {
 		_, err := tx.CRL("01")
 		statements = tx.Statements()
 		return err
@@ -165,7 +175,7 @@ func TestStatementsKeepTheRules(t *testing.T) {
 	db := open(t)
 	forbidden := regexp.MustCompile(`(?i)\b(returning|for update|skip locked|now\(\)|current_timestamp|random\(\)|replace|rowid|join|datetime|nextval)\b|\?|"`)
 	byKey := regexp.MustCompile(`(?s)^(UPDATE \w+ SET .*|DELETE FROM \w+)\s+WHERE (id|serial|order_id|thumbprint) = \$\d+( AND \w+ = \$\d+)*$`)
-	insert := regexp.MustCompile(`(?s)^INSERT INTO (\w+) \([a-z_, \n\t]+\)\s+VALUES \([$0-9, ]+\)\s+ON CONFLICT (DO NOTHING|\((issuer|serial)\) DO UPDATE SET .*)$`)
+	insert := regexp.MustCompile(`(?s)^INSERT INTO (\w+) \([a-z_, \n\t]+\)\s+VALUES \([$0-9, ]+\)\s+ON CONFLICT (DO NOTHING|\((issuer|serial|id)\) DO UPDATE SET .*)$`)
 	seen := map[string]int{}
 	for _, statement := range everything(t, db) {
 		verb, _, _ := strings.Cut(statement, " ")

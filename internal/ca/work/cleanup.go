@@ -29,7 +29,7 @@ func (w *Worker) CleanUp(ctx context.Context) {
 	}
 }
 
-// cleanUp deletes what is too old now, batch by batch.
+// cleanUp deletes what is too old now, and what says nothing any more, batch by batch.
 func (w *Worker) cleanUp(ctx context.Context) error {
 	for {
 		var deleted int64
@@ -41,7 +41,7 @@ func (w *Worker) cleanUp(ctx context.Context) error {
 			return fmt.Errorf("deleting old evidence: %w", err)
 		}
 		if deleted < cleanUpBatch {
-			return nil
+			return w.dropBuckets(ctx)
 		}
 	}
 }

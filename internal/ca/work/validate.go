@@ -147,8 +147,12 @@ func (w *Worker) settle(ctx context.Context, a rules.Authz, found finding) error
 		if err != nil {
 			return err
 		}
-		if err := tx.UpdateAuthz(a, a.Settle(outcome, tx.Now)); err != nil {
+		after := a.Settle(outcome, tx.Now)
+		if err := tx.UpdateAuthz(a, after); err != nil {
 			return fmt.Errorf("settling authorization %s: %w", a.ID, err)
+		}
+		if err := w.count(tx, a, after); err != nil {
+			return fmt.Errorf("counting authorization %s: %w", a.ID, err)
 		}
 		return insertAttempts(tx, a, found.seen)
 	})

@@ -49,6 +49,8 @@ type Config struct {
 	// CAA says for which names the Validator is asked about CAA; the zero value: for none.
 	CAA rules.CAA
 
+	Limits rules.Limits // those that are on; failures count here
+
 	Validations int           // in parallel; 0 means 512
 	Issuances   int           // in parallel; 0 means 64
 	Lease       time.Duration // how long one piece of work may take; 0 means 30 s

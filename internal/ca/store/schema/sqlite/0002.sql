@@ -111,3 +111,32 @@ CREATE TABLE role_tokens (
 	expires  BIGINT NOT NULL,
 	used_by  BLOB   NOT NULL  -- the key that was certified; none if it was not used yet
 ) WITHOUT ROWID;
+
+-- Rate limits. A bucket is as good as new at "good", in microseconds: a limit can be finer than a millisecond.
+CREATE TABLE buckets (
+	id   TEXT   NOT NULL PRIMARY KEY, -- LIMIT:SUBJECT
+	good BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- What operators decided for one subject of a limit.
+CREATE TABLE overrides (
+	id        TEXT   NOT NULL PRIMARY KEY, -- LIMIT:SUBJECT
+	rule      TEXT   NOT NULL,
+	unlimited BIGINT NOT NULL,
+	note      TEXT   NOT NULL,
+	created   BIGINT NOT NULL,
+	expires   BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- Names that an account may not order for now, since it never proves them.
+CREATE TABLE paused (
+	id     TEXT   NOT NULL PRIMARY KEY, -- ACCOUNT/NAME
+	since  BIGINT NOT NULL,
+	reason TEXT   NOT NULL -- the problem of the last failure
+) WITHOUT ROWID;
+
+-- For which sets of identifiers there was a certificate: another one is a renewal.
+CREATE TABLE certified_sets (
+	id TEXT   NOT NULL PRIMARY KEY, -- digest
+	at BIGINT NOT NULL
+) WITHOUT ROWID;
