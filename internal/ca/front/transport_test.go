@@ -42,7 +42,7 @@ func TestT03ScriptsOfAnyOrigin(t *testing.T) {
 	} {
 		exposed := strings.Split(r.Header.Get("Access-Control-Expose-Headers"), ", ")
 		slices.Sort(exposed)
-		if r.Header.Get("Access-Control-Allow-Origin") != "*" || !slices.Equal(exposed, []string{"Link", "Location", "Replay-Nonce", "Retry-After"}) {
+		if r.Header.Get("Access-Control-Allow-Origin") != "*" || !slices.Equal(exposed, []string{"Link", "Location", "RateLimit", "RateLimit-Policy", "Replay-Nonce", "Retry-After"}) {
 			t.Errorf("%s: headers %v", name, r.Header)
 		}
 		if r.Header.Get("Cache-Control") != "no-store" {
