@@ -174,13 +174,16 @@ func (f *Front) find(u *url.URL) (*resource, []string) {
 	return nil, nil
 }
 
+// maxCertID is more than the identifier of any certificate has (RFC 9773 §4.1).
+const maxCertID = 128
+
 func match(pattern, segments []string) (ids []string, ok bool) {
 	if len(pattern) != len(segments) {
 		return nil, false
 	}
 	for i, want := range pattern {
 		switch {
-		case want == "*" && acme.ValidToken(segments[i]), want == "*.*" && strings.Contains(segments[i], "."):
+		case want == "*" && acme.ValidToken(segments[i]), want == "*.*" && strings.Contains(segments[i], ".") && len(segments[i]) <= maxCertID:
 			ids = append(ids, segments[i])
 		case want != segments[i]:
 			return nil, false

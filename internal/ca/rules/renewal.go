@@ -58,6 +58,9 @@ type Renewal struct {
 // shortValidity is below what validity a certificate is renewed at half of it.
 const shortValidity = 10 * 24 * time.Hour
 
+// minWindow is the shortest window: some clients take one of a second for an empty one.
+const minWindow = 2 * time.Second
+
 // SuggestRenewal decides when c should be renewed (RFC 9773 §4.2): when a third of its validity is
 // left, or half of it where that is short, within two hundredths of its validity, so that
 // what was issued together is not renewed together. A revoked certificate should be
@@ -81,8 +84,8 @@ func SuggestRenewal(c Certificate, asked *Renewal, now time.Time) acme.RenewalIn
 		start, end = asked.Start, asked.End
 	}
 	start, end = start.UTC().Truncate(time.Second), end.UTC().Truncate(time.Second)
-	if !end.After(start) { // RFC 9773 §4.2: MUST NOT
-		end = start.Add(time.Second)
+	if end.Sub(start) < minWindow { // RFC 9773 §4.2: MUST NOT be empty
+		end = start.Add(minWindow)
 	}
 	info.SuggestedWindow = acme.RenewalWindow{Start: start, End: end}
 	return info
