@@ -103,7 +103,7 @@ func TestKeyChangeRules(t *testing.T) {
 	}
 }
 
-func TestAuthorizations(t *testing.T) {
+func TestZ02AndV13Authorizations(t *testing.T) {
 	_, authzs, a := order(t, "a.test")
 	pending := authzs[0]
 	attempted, problem := pending.Attempt(rules.Answer{Type: acme.HTTP01, Key: a.Key}, rules.Lease{}.Taken("w", start, time.Minute), start)

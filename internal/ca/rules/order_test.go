@@ -209,7 +209,7 @@ func TestWildcardInOrderError(t *testing.T) {
 	}
 }
 
-func TestV06TokenAndIDsAreUnguessable(t *testing.T) {
+func TestV06AndV07TokenAndIDsAreUnguessable(t *testing.T) {
 	seen := map[string]bool{}
 	last := ""
 	for i := range 200 {

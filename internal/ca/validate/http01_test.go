@@ -22,7 +22,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
 
-func TestHTTP01Proves(t *testing.T) {
+func TestV08HTTP01Proves(t *testing.T) {
 	for name, body := range map[string]string{
 		"exact":                  keyAuth,
 		"newline":                keyAuth + "\n",
@@ -87,7 +87,7 @@ func TestHTTP01Addresses(t *testing.T) {
 // inner is what a page says that no client may learn.
 const inner = "inner-secret-7f3a"
 
-func TestHTTP01WrongPages(t *testing.T) {
+func TestV10HTTP01WrongPages(t *testing.T) {
 	cases := []struct {
 		name   string
 		status int
@@ -125,7 +125,7 @@ func TestHTTP01WrongPages(t *testing.T) {
 }
 
 // The beginning of a page is for the client only where everybody can read it.
-func TestEcho(t *testing.T) {
+func TestV14Echo(t *testing.T) {
 	public, private := netip.MustParseAddr("8.8.8.8"), netip.MustParseAddr("10.0.0.7")
 	id := acme.IdentifierFor("a.test")
 	for _, c := range []struct {
@@ -247,7 +247,7 @@ func every(conn net.Conn, pause time.Duration, text string) bool {
 	return err == nil
 }
 
-func TestHTTP01Connections(t *testing.T) {
+func TestV16HTTP01Connections(t *testing.T) {
 	port := newWeb(t, http.HandlerFunc(good)) // on 127.0.0.1 only
 	here := validate.Config{HTTP01Port: port, Allow: everywhereHere}
 
@@ -362,7 +362,7 @@ func TestEvidenceJSON(t *testing.T) {
 }
 
 // A DNS server that changes its mind gets nobody where the rules forbid.
-func TestRebinding(t *testing.T) {
+func TestV14Rebinding(t *testing.T) {
 	questions := make(chan struct{}, 100)
 	handler := func(w dns.ResponseWriter, query *dns.Msg) {
 		record := "a.test. 0 A 127.0.0.1"

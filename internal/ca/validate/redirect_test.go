@@ -27,7 +27,7 @@ func redirector(t *testing.T, status int, location string) int {
 	return newWeb(t, mux)
 }
 
-func TestRedirectsFollowed(t *testing.T) {
+func TestV09RedirectsFollowed(t *testing.T) {
 	for _, status := range []int{301, 302, 307, 308} {
 		for _, location := range []string{"/good", "../../good", "http://b.test:PORT/good", "//b.test:PORT/good?x=y#z", "HTTP://B.TEST.:PORT/good"} {
 			c := validate.Config{HTTP01Port: redirector(t, status, location), Allow: everywhereHere}
@@ -68,7 +68,7 @@ func TestRedirectToHTTPS(t *testing.T) {
 	}
 }
 
-func TestRedirectsRefused(t *testing.T) {
+func TestV09RedirectsRefused(t *testing.T) {
 	for location, words := range map[string]string{
 		"http://127.0.0.1:PORT/good":                "not a domain name",
 		"http://[::1]:PORT/good":                    "not a domain name",

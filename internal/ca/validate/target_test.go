@@ -23,7 +23,7 @@ const (
 	thisNet   = `an address of "this network"`
 )
 
-func TestTargets(t *testing.T) {
+func TestV14Targets(t *testing.T) {
 	for addr, want := range map[string]string{
 		// Private ranges are where the names live.
 		"10.0.0.1": "", "172.16.0.1": "", "192.168.1.1": "", "100.64.0.1": "", "fd00::1": "", "fc00::1": "",
