@@ -14,7 +14,7 @@ STATICCHECK := v0.8.2
 GOVULNCHECK := v1.9.0
 
 .DEFAULT_GOAL := build
-.PHONY: build test race lint vuln demo needs pebble help clean
+.PHONY: build test fuzz race lint vuln demo needs pebble help clean
 
 build: ## bin/cairn and bin/cairnbot: static, reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
@@ -24,6 +24,10 @@ test: needs pebble build lint ## everything; installs what the tests need, as ro
 	-@$(MAKE) --no-print-directory vuln
 	@echo "scripts/demo"; said=$$(scripts/demo 2>&1) || { echo "$$said"; exit 1; }
 	$(GO) test -timeout 20m ./...
+	scripts/fuzz
+
+fuzz: ## the fuzz functions of what reads the network, 20 s each (FUZZTIME=10m for more)
+	scripts/fuzz
 
 race: needs pebble ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
