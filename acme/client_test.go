@@ -153,7 +153,7 @@ func problemOf(t *testing.T, err error) *acme.Problem {
 	return p
 }
 
-func TestC09BadNonceIsRetriedWithTheNonceOfTheError(t *testing.T) {
+func TestN09AndC09BadNonceIsRetriedWithTheNonceOfTheError(t *testing.T) {
 	s := newServer(t)
 	refused := 0
 	s.answer["/x"] = func(w http.ResponseWriter, _ *acme.JWS) {
@@ -186,7 +186,7 @@ func TestBadNonceForEverEnds(t *testing.T) {
 	}
 }
 
-func TestMalformedReplayNonceIsIgnored(t *testing.T) {
+func TestN09MalformedReplayNonceIsIgnored(t *testing.T) {
 	for _, bad := range []string{"", "a=", "a b", "ü", strings.Repeat("a", 300)} {
 		s := newServer(t)
 		refuse := true

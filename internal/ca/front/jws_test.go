@@ -44,7 +44,7 @@ func TestJ08EachAlgorithmRegisters(t *testing.T) {
 	}
 }
 
-func TestJ09UnsupportedAlgorithmsAreToldWhatIsSupported(t *testing.T) {
+func TestJ07AndJ09UnsupportedAlgorithmsAreToldWhatIsSupported(t *testing.T) {
 	c := newAuthority(t, nil).register()
 	for _, alg := range []string{"none", "HS256", "HS384", "HS512", "RS384", "PS256", "ES256K", "es256"} {
 		body := jws(`{"alg":"`+alg+`","nonce":"`+c.nonce()+`","url":"`+c.kid+`","kid":"`+c.kid+`"}`, "")

@@ -83,7 +83,7 @@ func flip(text string, at int) string {
 	return string(b)
 }
 
-func TestN03NonceIsSpentOnce(t *testing.T) {
+func TestT05AndN03NonceIsSpentOnce(t *testing.T) {
 	c := newAuthority(t, nil).register()
 	for name, first := range map[string]func(nonce string) *answer{
 		"by a success": func(nonce string) *answer {
