@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"net/netip"
@@ -35,6 +36,8 @@ type Server struct {
 	Bundle    string // a PEM file with the certificate of its listener
 	HTTPPort  int    // where it looks for http-01 challenges
 	Roots     string // the URL of its issuing root, in PEM
+	// Management is the https://HOST:PORT of its management interface.
+	Management string
 
 	command *exec.Cmd
 	exited  chan error
@@ -85,32 +88,52 @@ var binary = sync.OnceValues(func() (string, error) {
 // Start runs Pebble with its files in directory, until Stop. Settings such as
 // "PEBBLE_AUTHZREUSE=0" change what it does by default.
 func Start(directory string, settings ...string) (*Server, error) {
-	path, err := binary()
-	if err != nil {
-		return nil, err
+	return StartConfig(Config{Directory: directory, Environment: settings})
+}
+
+// Config says which Pebble is run, and how. Directory is required.
+type Config struct {
+	Directory   string         // for its files
+	Program     []string       // with its first arguments; none means Pebble itself
+	Environment []string       // "NAME=VALUE" each, beside the test's own
+	Members     map[string]any // of the configuration, beside those that are always there
+}
+
+// StartConfig runs Pebble, or a program that takes its place, until Stop.
+func StartConfig(c Config) (*Server, error) {
+	if len(c.Program) == 0 {
+		path, err := binary()
+		if err != nil {
+			return nil, err
+		}
+		c.Program = []string{path}
 	}
+	directory := c.Directory
 	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
 	}
 	listen, management := fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
 	s := &Server{
-		Directory: "https://" + listen + "/dir",
-		Roots:     "https://" + management + "/roots/0",
-		Bundle:    filepath.Join(directory, "pebble.pem"),
-		HTTPPort:  ports[2],
-		exited:    make(chan error, 1),
-		output:    new(output),
+		Directory:  "https://" + listen + "/dir",
+		Roots:      "https://" + management + "/roots/0",
+		Management: "https://" + management,
+		Bundle:     filepath.Join(directory, "pebble.pem"),
+		HTTPPort:   ports[2],
+		exited:     make(chan error, 1),
+		output:     new(output),
 	}
 	if err := writeCertificate(s.Bundle, filepath.Join(directory, "pebble-key.pem")); err != nil {
 		return nil, err
 	}
-	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
+	members := map[string]any{
 		"listenAddress": listen, "managementListenAddress": management,
 		"certificate": s.Bundle, "privateKey": filepath.Join(directory, "pebble-key.pem"),
 		"httpPort": s.HTTPPort, "tlsPort": ports[3], "keyAlgorithm": "ecdsa",
 		"domainBlocklist": []string{"blocked-domain.example"},
-	}})
+	}
+	maps.Copy(members, c.Members)
+	config, err := json.Marshal(map[string]any{"pebble": members})
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +144,8 @@ func Start(directory string, settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.command = exec.Command(path, "-config", filepath.Join(directory, "pebble.json"), "-dnsserver", resolver)
-	s.command.Env = append(append(s.command.Environ(), "PEBBLE_VA_NOSLEEP=1"), settings...)
+	s.command = exec.Command(c.Program[0], append(c.Program[1:], "-config", filepath.Join(directory, "pebble.json"), "-dnsserver", resolver)...)
+	s.command.Env = append(append(s.command.Environ(), "PEBBLE_VA_NOSLEEP=1"), c.Environment...)
 	s.command.Stdout, s.command.Stderr = s.output, s.output
 	if err := s.command.Start(); err != nil {
 		return nil, err

@@ -124,7 +124,7 @@ func (s *Server) certificateProfiles() (list []sign.Profile) {
 
 // policy is what can be ordered: everything but what is blocked.
 func (s *Server) policy() rules.Policy {
-	p := rules.Policy{AnyName: true, TermsOfService: Terms, Proving: s.proving(), CAA: s.caa()}
+	p := rules.Policy{AnyName: true, TermsOfService: Terms, TermsProblem: acme.TypeUserActionRequired, Proving: s.proving(), CAA: s.caa()}
 	if s.config.ExternalRequired {
 		p.External = rules.Required
 	}

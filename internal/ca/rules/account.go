@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"net/mail"
 	"strings"
 	"time"
@@ -37,8 +38,10 @@ func NewAccount(p Policy, key *acme.Key, req acme.NewAccount, now time.Time) (Ac
 		return Account{}, problem
 	}
 	if p.TermsOfService != "" && !req.TermsOfServiceAgreed {
-		return Account{}, acme.Problemf(acme.TypeMalformed,
+		refused := acme.Problemf(cmp.Or(p.TermsProblem, acme.TypeMalformed),
 			`"termsOfServiceAgreed" must be true: read %s and agree to it`, p.TermsOfService)
+		refused.Terms = p.TermsOfService
+		return Account{}, refused
 	}
 	if problem := checkContacts(req.Contact); problem != nil {
 		return Account{}, problem

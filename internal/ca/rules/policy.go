@@ -16,6 +16,7 @@ type Policy struct {
 	AnyName        bool             // certificates are issued for all names, whatever Names says: for tests
 	Blocked        acme.Subtrees    // but never for these
 	TermsOfService string           // a URL, or "" for none
+	TermsProblem   acme.ProblemType // of a new account that does not agree to them; "" means malformed
 	AskAgain       bool             // accounts that agreed to other terms must agree to these before they go on
 	IssuerEnd      time.Time        // the last second of every certificate; zero for no limit
 	Profiles       []Profile        // the first one is the default
