@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -96,7 +97,9 @@ type Config struct {
 	Directory   string         // for its files
 	Program     []string       // with its first arguments; none means Pebble itself
 	Environment []string       // "NAME=VALUE" each, beside the test's own
+	Arguments   []string       // beside those that are always there
 	Members     map[string]any // of the configuration, beside those that are always there
+	Cairn       map[string]any // what the configuration has for Cairn alone
 }
 
 // StartConfig runs Pebble, or a program that takes its place, until Stop.
@@ -133,7 +136,7 @@ func StartConfig(c Config) (*Server, error) {
 		"domainBlocklist": []string{"blocked-domain.example"},
 	}
 	maps.Copy(members, c.Members)
-	config, err := json.Marshal(map[string]any{"pebble": members})
+	config, err := json.Marshal(map[string]any{"pebble": members, "cairn": c.Cairn})
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +147,7 @@ func StartConfig(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.command = exec.Command(c.Program[0], append(c.Program[1:], "-config", filepath.Join(directory, "pebble.json"), "-dnsserver", resolver)...)
+	s.command = exec.Command(c.Program[0], slices.Concat(c.Program[1:], []string{"-config", filepath.Join(directory, "pebble.json"), "-dnsserver", resolver}, c.Arguments)...)
 	s.command.Env = append(append(s.command.Environ(), "PEBBLE_VA_NOSLEEP=1"), c.Environment...)
 	s.command.Stdout, s.command.Stderr = s.output, s.output
 	if err := s.command.Start(); err != nil {
@@ -187,6 +190,12 @@ func (s *Server) Stop() {
 	_ = s.command.Process.Kill() // it may have ended
 	<-s.exited
 	_ = s.dns.Shutdown()
+}
+
+// End asks Pebble to end, and waits until it has. Stop is to be called all the same.
+func (s *Server) End() {
+	_ = s.command.Process.Signal(os.Interrupt) // it may have ended
+	s.exited <- <-s.exited
 }
 
 // Log is what Pebble has written so far.
