@@ -35,3 +35,6 @@ func WireOrder(o rules.Order, authzs []rules.Authz, now time.Time) acme.Order {
 	paths := standardPaths()
 	return base{"https://ca.test", &paths}.wireOrder(o, authzs, now)
 }
+
+// Preferred is the media type that Accept headers choose from some.
+func Preferred(accept []string, offered ...string) string { return preferred(accept, offered...) }
