@@ -29,6 +29,7 @@ func sections() map[string]section {
 		"challenges":        new(challengesSection),
 		"dns":               new(dnsSection),
 		"evidence":          new(evidenceSection),
+		"perspectives":      new(perspectivesSection),
 		"external_accounts": new(externalAccountsSection),
 		"limits":            new(limitsSection),
 		"profiles":          new(profilesSection),

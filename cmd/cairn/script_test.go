@@ -26,6 +26,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"cairn":    func() { os.Exit(run()) },
 		"x-crypto": func() { os.Exit(runGoClient(newXCrypto)) },
+		"impostor": impostor,
+		"liar":     liar,
 		"acmez":    func() { os.Exit(runGoClient(newACMEZ)) },
 	})
 }

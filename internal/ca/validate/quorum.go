@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/cairn-ca/cairn/acme"
 )
@@ -64,7 +66,16 @@ type View struct {
 // Prove implements Vantage. What a problem says of remote perspectives is how many
 // did not see the proof, and what one of them saw.
 func (q *Quorum) Prove(ctx context.Context, r Request) (Result, error) {
+	if !looks(r.Type) {
+		return q.config.Local.Prove(ctx, r)
+	}
 	return q.ask(ctx, func(ctx context.Context, v Vantage) (Result, error) { return v.Prove(ctx, r) })
+}
+
+// looks reports whether a challenge is validated by a look at the network. What a client has signed is the same
+// from everywhere; BR §3.2.2.9 is not for it (BR §3.2.2.4.19 exempts onion names).
+func looks(challenge acme.ChallengeType) bool {
+	return challenge != acme.OnionCSR01 && challenge != acme.ProofOfPossession01
 }
 
 // CAA implements Vantage. What remote perspectives have to corroborate is that the records permit the issuance.
@@ -224,7 +235,7 @@ func (c *poll) view(who int, vote Vote) View {
 		view.Millis = s.millis
 		view.Problem = clipProblem(s.result.Problem)
 		if s.err != nil {
-			view.Error = clip(s.err.Error(), maxEvidenceText)
+			view.Error = printable(s.err.Error())
 		} else {
 			view.Evidence = &s.result.Evidence
 			view.Evidence.Perspectives = nil // it has none of its own
@@ -250,7 +261,7 @@ func (c *poll) problem(ballots []Ballot) (p *acme.Problem, temporary bool) {
 	}
 	kind, what := acme.TypeUnauthorized, "it saw another proof"
 	if first != nil {
-		kind, what = remoteType(first.Type), clip(first.Detail, maxEvidenceText)
+		kind, what = remoteType(first.Type), printable(first.Detail)
 	}
 	return acme.Problemf(kind, "the authority itself found what it looked for, but %d of %d remote perspectives on the network did not, "+
 		"where %d may (one of them: %s): everybody on the network must be able to see the same", refuted, len(ballots), allowed(len(ballots)), what), temporary
@@ -265,7 +276,7 @@ func (c *poll) unavailable(ballots []Ballot) error {
 		}
 		why := string(ballot.Vote)
 		if s := c.seen[i]; s != nil && s.err != nil {
-			why = clip(s.err.Error(), maxEvidenceText)
+			why = printable(s.err.Error())
 		}
 		missing = append(missing, c.remotes[i].Place.Name+": "+why)
 	}
@@ -290,5 +301,21 @@ func clipProblem(p *acme.Problem) *acme.Problem {
 	if p == nil {
 		return nil
 	}
-	return acme.Problemf(remoteType(p.Type), "%s", clip(p.Detail, maxEvidenceText))
+	return acme.Problemf(remoteType(p.Type), "%s", printable(p.Detail))
+}
+
+// maxRemoteText bounds a sentence of a perspective's, in octets.
+const maxRemoteText = 512
+
+// printable bounds a sentence that another machine wrote, and drops what cannot be printed.
+func printable(s string) string {
+	if len(s) > maxRemoteText {
+		s = strings.ToValidUTF8(s[:maxRemoteText], "") + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, s)
 }
