@@ -40,7 +40,7 @@ func (c *acmeZ) register(ctx context.Context) error {
 }
 
 func (c *acmeZ) obtain(ctx context.Context, challenge string, key crypto.Signer, names []string) ([]byte, error) {
-	c.ChallengeSolvers = map[string]acmez.Solver{challenge: shower{}}
+	c.ChallengeSolvers = map[string]acmez.Solver{challenge: shower{c.account}}
 	csr, err := acmez.NewCSR(key, names)
 	if err != nil {
 		return nil, err
@@ -80,14 +80,16 @@ func (c *acmeZ) askWhen(ctx context.Context, certificate *x509.Certificate) erro
 }
 
 // shower answers each challenge where the script's servers look.
-type shower struct{}
+type shower struct{ account acme.Account }
 
-func (shower) Present(_ context.Context, challenge acme.Challenge) error {
+func (s shower) Present(_ context.Context, challenge acme.Challenge) error {
 	switch challenge.Type {
 	case "http-01":
 		return showPage(challenge.HTTP01ResourcePath(), challenge.KeyAuthorization)
 	case "dns-01":
 		return showRecord(challenge.DNS01TXTRecordName(), challenge.DNS01KeyAuthorization())
+	case "dns-account-01":
+		return showRecord(challenge.DNSAccount01TXTRecordName(s.account), challenge.DNS01KeyAuthorization())
 	default:
 		certificate, err := acmez.TLSALPN01ChallengeCert(challenge)
 		if err != nil {
