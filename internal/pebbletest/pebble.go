@@ -64,27 +64,40 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// binary finds Pebble in PATH, or else builds it once, beside Go's build cache.
-var binary = sync.OnceValues(func() (string, error) {
-	if path, err := exec.LookPath("pebble"); err == nil {
+// programs are those of Pebble's module.
+var programs = map[string]func() (string, error){
+	"pebble":              sync.OnceValues(func() (string, error) { return find("pebble") }),
+	"pebble-challtestsrv": sync.OnceValues(func() (string, error) { return find("pebble-challtestsrv") }),
+}
+
+// Program finds pebble or pebble-challtestsrv in PATH, or else builds it once, beside Go's build cache.
+func Program(name string) (string, error) {
+	if program, ok := programs[name]; ok {
+		return program()
+	}
+	return "", fmt.Errorf("pebble has no program %q", name)
+}
+
+func find(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
 	cache, err := exec.Command("go", "env", "GOCACHE").Output()
 	if err != nil {
-		return "", fmt.Errorf("finding a place for Pebble: %w", err)
+		return "", fmt.Errorf("finding a place for %s: %w", name, err)
 	}
 	directory := filepath.Join(strings.TrimSpace(string(cache)), "cairn-pebble-"+version)
-	path := filepath.Join(directory, "pebble")
+	path := filepath.Join(directory, name)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	build := exec.Command("go", "install", "github.com/letsencrypt/pebble/v2/cmd/pebble@"+version)
+	build := exec.Command("go", "install", "github.com/letsencrypt/pebble/v2/cmd/"+name+"@"+version)
 	build.Env = append(build.Environ(), "GOBIN="+directory, "GOFLAGS=-mod=mod")
 	if text, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building Pebble: %w\n%s", err, text)
+		return "", fmt.Errorf("building %s: %w\n%s", name, err, text)
 	}
 	return path, nil
-})
+}
 
 // Start runs Pebble with its files in directory, until Stop. Settings such as
 // "PEBBLE_AUTHZREUSE=0" change what it does by default.
@@ -105,7 +118,7 @@ type Config struct {
 // StartConfig runs Pebble, or a program that takes its place, until Stop.
 func StartConfig(c Config) (*Server, error) {
 	if len(c.Program) == 0 {
-		path, err := binary()
+		path, err := Program("pebble")
 		if err != nil {
 			return nil, err
 		}
