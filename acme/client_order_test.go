@@ -109,7 +109,7 @@ func unavailable(w http.ResponseWriter, _ *acme.JWS) {
 	w.WriteHeader(503)
 }
 
-func TestPolling(t *testing.T) {
+func TestC07AndC09Polling(t *testing.T) {
 	pending, valid := authz(acme.StatusPending, ""), authz(acme.StatusValid, "")
 	for name, c := range map[string]struct {
 		answers []func(http.ResponseWriter, *acme.JWS)

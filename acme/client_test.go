@@ -226,7 +226,7 @@ func TestConcurrentRequestsNeverShareANonce(t *testing.T) {
 	wg.Wait() // the server has checked every nonce
 }
 
-func TestRegisterNamesTheKeyAndThenTheAccount(t *testing.T) {
+func TestC02RegisterNamesTheKeyAndThenTheAccount(t *testing.T) {
 	s := newServer(t)
 	s.answer["/account"] = func(w http.ResponseWriter, j *acme.JWS) {
 		if j.Header.Key == nil || j.Verify(j.Header.Key) != nil {
@@ -247,6 +247,33 @@ func TestRegisterNamesTheKeyAndThenTheAccount(t *testing.T) {
 	}
 	if err := client.Deactivate(context.Background()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// roundTrip is a function as a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestC01EachRequestSaysWhoAsks(t *testing.T) {
+	s, asked := newServer(t), 0
+	client, err := acme.NewClient(acme.ClientConfig{Directory: host + "/directory", Key: newKey(t), UserAgent: "test/1",
+		HTTP: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			if got := r.Header.Get("User-Agent"); got != "test/1" {
+				t.Errorf("%s %s: User-Agent %q", r.Method, r.URL, got)
+			}
+			asked++
+			return s.RoundTrip(r)
+		})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.answer["/account"] = func(w http.ResponseWriter, _ *acme.JWS) {
+		w.Header().Set("Location", host+"/account/1")
+		sendJSON(w, 201, acme.Account{Status: acme.StatusValid})
+	}
+	if _, err := client.Register(t.Context(), acme.NewAccount{}); err != nil || asked < 3 {
+		t.Errorf("%d requests, %v", asked, err)
 	}
 }
 
@@ -273,7 +300,7 @@ func TestC03ProblemsKeepDetailAndSubproblemsWithoutControlCharacters(t *testing.
 	}
 }
 
-func TestRetryAfterIsReadInBothForms(t *testing.T) {
+func TestC09RetryAfterIsReadInBothForms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		for _, c := range []struct {

@@ -81,6 +81,16 @@ func (h *hostile) certonly(t *testing.T, args ...string) (output, directory stri
 	return out.String(), directory
 }
 
+func TestC04TermsAreAgreedToByAPersonAlone(t *testing.T) {
+	h := newHostile(t)
+	h.meta = map[string]any{"termsOfService": "https://ca.example/terms"}
+	h.answer["/account"] = nil // an account that is asked for would be another error
+	output, _ := h.certonly(t)
+	if !strings.Contains(output, "read the Terms of Service at https://ca.example/terms") || !strings.Contains(output, "--agree-tos") {
+		t.Error(output)
+	}
+}
+
 func TestAPageIsNoDirectory(t *testing.T) {
 	h := newHostile(t)
 	h.header["Content-Type"] = "text/html"

@@ -75,6 +75,7 @@ func (w *wire) count(path string) (n int) {
 type world struct {
 	pebble *pebbletest.Server
 	client *acme.Client
+	key    *ecdsa.PrivateKey // of the account
 	wire   *wire
 	jobs   string
 }
@@ -104,7 +105,7 @@ func newWorld(t *testing.T, settings ...string) *world {
 	if _, err := client.Register(t.Context(), acme.NewAccount{TermsOfServiceAgreed: true}); err != nil {
 		t.Fatal(err)
 	}
-	return &world{pebble: pebble, client: client, wire: w, jobs: filepath.Join(t.TempDir(), "orders")}
+	return &world{pebble: pebble, client: client, key: key, wire: w, jobs: filepath.Join(t.TempDir(), "orders")}
 }
 
 // lasting keeps answering after a crash of the program, so that it does not matter when the CA looks.
@@ -146,7 +147,7 @@ func (w *world) job(t *testing.T) *renew.Job {
 	return job
 }
 
-func TestObtain(t *testing.T) {
+func TestC05Obtain(t *testing.T) {
 	w := newWorld(t)
 	for _, spec := range []renew.KeySpec{{}, {Type: "ecdsa", Curve: "secp384r1"}, {Type: "rsa"}} {
 		o := w.obtainer(t)
@@ -159,6 +160,9 @@ func TestObtain(t *testing.T) {
 		}
 		if key, err := lineage.ParseKey(issued.KeyPEM); err != nil || !strings.Contains(string(issued.KeyPEM), "BEGIN PRIVATE KEY") {
 			t.Errorf("%v, %v", key, err)
+		}
+		if public, ok := issued.Chain.Certificates[0].PublicKey.(*ecdsa.PublicKey); ok && public.Equal(w.key.Public()) {
+			t.Error("the certificate has the account's key")
 		}
 		info, err := os.Stat(filepath.Join(w.jobs, "a.example.json"))
 		if err != nil || info.Mode() != 0o600 {
@@ -300,7 +304,7 @@ func TestBrokenAndStaleJobsAreNotFatal(t *testing.T) {
 	}
 }
 
-func TestFailedProofsAreReportedAndForgotten(t *testing.T) {
+func TestC07FailedProofsAreReportedAndForgotten(t *testing.T) {
 	w := newWorld(t, "PEBBLE_AUTHZREUSE=0")
 	mute := &silent{}
 	o := renew.NewObtainer(renew.ObtainConfig{
@@ -335,7 +339,7 @@ func (s *silent) Type() acme.ChallengeType                       { return acme.H
 func (s *silent) Present(context.Context, renew.Challenge) error { s.presented++; return nil }
 func (s *silent) CleanUp(context.Context, renew.Challenge) error { s.cleaned++; return nil }
 
-func TestInterruptCleansUp(t *testing.T) {
+func TestC07InterruptCleansUp(t *testing.T) {
 	w := newWorld(t, "PEBBLE_AUTHZREUSE=0")
 	ctx, interrupt := context.WithCancel(t.Context())
 	mute := &silent{}

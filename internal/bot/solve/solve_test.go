@@ -152,7 +152,7 @@ func TestStandaloneSaysThatThePortIsTaken(t *testing.T) {
 	}
 }
 
-func TestTokensFromTheCAAreChecked(t *testing.T) {
+func TestC10TokensFromTheCAAreChecked(t *testing.T) {
 	root := t.TempDir()
 	webroot, err := solve.NewWebroot(map[string]string{"a.test": root})
 	if err != nil {

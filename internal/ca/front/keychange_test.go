@@ -83,7 +83,7 @@ func TestK03KeyThatIsTaken(t *testing.T) {
 	}
 }
 
-func TestK04KeyChange(t *testing.T) {
+func TestK04AndV13KeyChange(t *testing.T) {
 	c := newAuthority(t, nil).register()
 	_, o := c.order("a.test")
 	old := *c

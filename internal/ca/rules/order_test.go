@@ -172,7 +172,7 @@ func TestNewOrder(t *testing.T) {
 }
 
 // RFC 8555 §7.1.3, BR §3.2.2.4.19 and .20: only the DNS can speak for a wildcard; RFC 8738 §7: and never for an address.
-func TestV12ChallengesOffered(t *testing.T) {
+func TestV12AndV17ChallengesOffered(t *testing.T) {
 	for name, want := range map[string][]acme.ChallengeType{
 		"a.test":   {acme.HTTP01, acme.DNS01, acme.TLSALPN01, acme.DNSAccount01},
 		"*.a.test": {acme.DNS01, acme.DNSAccount01},

@@ -285,7 +285,7 @@ func freePorts(t *testing.T, n int) (ports []int) {
 	return ports
 }
 
-func TestRealDNSServers(t *testing.T) {
+func TestV15RealDNSServers(t *testing.T) {
 	d := newRealDNS(t)
 	t.Run("expired", func(t *testing.T) { // first, since unbound gives the reason once and then remembers only that it is bogus
 		_, err := resolver(t, validate.ResolverConfig{Servers: []string{d.plain}}).TXT(t.Context(), "first.expired.test")

@@ -104,7 +104,7 @@ func TestV09RedirectsRefused(t *testing.T) {
 	}
 }
 
-func TestRedirectChains(t *testing.T) {
+func TestV09RedirectChains(t *testing.T) {
 	chain := func(length int) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			n, _ := strconv.Atoi(r.URL.Query().Get("n"))
@@ -160,7 +160,7 @@ func TestRedirectLeaksNothing(t *testing.T) {
 
 // A redirect must not reach services of the authority's own machine, though
 // localhost names and the hosts file do where they are the identifier.
-func TestRedirectToOwnMachine(t *testing.T) {
+func TestV14RedirectToOwnMachine(t *testing.T) {
 	hosts := writeFile(t, "127.0.0.1 me.test\n127.0.0.1 other.test\n")
 	server := newDNS(t, zone(t, "a.test. A 127.0.0.2"))
 	for _, target := range []string{"localhost", "me.test", "x.localhost"} {
