@@ -1,6 +1,7 @@
 package front
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -38,3 +39,21 @@ func WireOrder(o rules.Order, authzs []rules.Authz, now time.Time) acme.Order {
 
 // Preferred is the media type that Accept headers choose from some.
 func Preferred(accept []string, offered ...string) string { return preferred(accept, offered...) }
+// Floods is the limiter of floods alone.
+type Floods struct{ *floods }
+
+func NewFloods(limit rules.Limit) Floods { return Floods{newFloods(limit)} }
+
+// Take counts a request at a time since the limiter began.
+func (f Floods) Take(addr netip.Addr, at time.Duration) time.Duration { return f.takeAt(addr, at) }
+
+// Now is Take as requests have it counted.
+func (f Floods) Now(addr netip.Addr) time.Duration { return f.take(addr) }
+
+func MakeUnpauseToken(key []byte, account string, until time.Time) string {
+	return makeUnpauseToken(key, account, until)
+}
+
+func ReadUnpauseToken(key []byte, token string, now time.Time) (account string, expired, ok bool) {
+	return readUnpauseToken(key, token, now)
+}
