@@ -39,6 +39,7 @@ func WireOrder(o rules.Order, authzs []rules.Authz, now time.Time) acme.Order {
 
 // Preferred is the media type that Accept headers choose from some.
 func Preferred(accept []string, offered ...string) string { return preferred(accept, offered...) }
+
 // Floods is the limiter of floods alone.
 type Floods struct{ *floods }
 
