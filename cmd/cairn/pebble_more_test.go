@@ -86,6 +86,24 @@ func TestPebbleCertificate(t *testing.T) {
 	}
 }
 
+// What an order asks for with notBefore and notAfter is given, also beyond the profile.
+func TestPebbleValidity(t *testing.T) {
+	c := asPebble(t, pebbletest.Config{Environment: quick()})
+	c.register()
+	now := time.Now().UTC().Truncate(time.Second)
+	for _, want := range [][2]time.Time{{now, now.Add(time.Hour)}, {now.Add(24 * time.Hour), now.Add(365 * 24 * time.Hour)}} {
+		payload := strings.TrimSuffix(orderFor("a.example"), "}") + fmt.Sprintf(`,"notBefore":%q,"notAfter":%q}`, want[0].Format(time.RFC3339), want[1].Format(time.RFC3339))
+		order := c.want(c.post(c.base+"/order-plz", payload), 201)
+		c.prove(order.list("authorizations")[0])
+		c.post(order.member("finalize"), csrFor(t, ecKey(t), "a.example"))
+		url := c.until(order.location(), "pending", "processing", "ready").member("certificate")
+		leaf, err := x509.ParseCertificate(ders(c.post(url, "").body)[0])
+		if err != nil || !leaf.NotBefore.Equal(want[0]) || !leaf.NotAfter.Equal(want[1]) {
+			t.Errorf("from %s to %s, not %s (%v)", leaf.NotBefore, leaf.NotAfter, want, err)
+		}
+	}
+}
+
 // Faults come as often as was asked, to whom it was asked, and can be taken back.
 func TestPebbleFaults(t *testing.T) {
 	c := asPebble(t, pebbletest.Config{Environment: quick()})

@@ -108,7 +108,7 @@ func certify(name string, key crypto.Signer, parent authority, now time.Time) (*
 		SerialNumber:          new(big.Int).SetBytes(append([]byte{1}, serial[1:]...)),
 		Subject:               pkix.Name{CommonName: name},
 		SubjectKeyId:          id,
-		NotBefore:             now.UTC().Add(-time.Minute),
+		NotBefore:             now.UTC().Add(-24 * time.Hour),
 		NotAfter:              now.UTC().Add(caLifetime),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 		BasicConstraintsValid: true,

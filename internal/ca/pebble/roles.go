@@ -115,7 +115,7 @@ func (s *Server) certificateProfiles() (list []sign.Profile) {
 			validity = defaultValidity
 		}
 		list = append(list, sign.Profile{
-			Name: name, Validity: validity, MaxNames: maxNames, CommonName: p.PromoteCommonName,
+			Name: name, Validity: validity, Longest: caLifetime, MaxNames: maxNames, CommonName: p.PromoteCommonName,
 			StapleAsked: true, NoCRL: s.crls == nil,
 		})
 	}
@@ -124,7 +124,7 @@ func (s *Server) certificateProfiles() (list []sign.Profile) {
 
 // policy is what can be ordered: everything but what is blocked.
 func (s *Server) policy() rules.Policy {
-	p := rules.Policy{AnyName: true, TermsOfService: Terms, TermsProblem: acme.TypeUserActionRequired, Proving: s.proving(), CAA: s.caa()}
+	p := rules.Policy{AnyName: true, IssuerEnd: s.chains[0].intermediates[0].certificate.NotAfter, TermsOfService: Terms, TermsProblem: acme.TypeUserActionRequired, Proving: s.proving(), CAA: s.caa()}
 	if s.config.ExternalRequired {
 		p.External = rules.Required
 	}
@@ -135,6 +135,7 @@ func (s *Server) policy() rules.Policy {
 		p.Profiles = append(p.Profiles, rules.Profile{
 			Name: name, Description: s.config.Profiles[name].Description, MaxNames: maxNames,
 			OrderLifetime: orderLifetime, PendingLifetime: authzLifetime, AuthzLifetime: authzLifetime, Reuse: authzLifetime,
+			Validity: caLifetime, // what a client may ask for with notAfter; without it, the signer's profile counts
 		})
 	}
 	return p

@@ -38,6 +38,8 @@ const (
 type Profile struct {
 	Name     string
 	Validity time.Duration // from notBefore to the end of its last second
+	// Longest is the most that a request may ask for (RFC 8555 §7.4); less than Validity means that.
+	Longest time.Duration
 	// ValidityLimit is the most that Validity may be, by date; nil for no limit.
 	ValidityLimit func(now time.Time) time.Duration
 	Backdate      time.Duration // how far notBefore lies back, for clients whose clocks are slow
@@ -204,11 +206,14 @@ func (p Profile) validity(r Request, issuer *x509.Certificate, now time.Time) (n
 		notBefore = r.NotBefore.UTC()
 		// An order waits for its validations: what was "now" when it was made may have passed since.
 		oldest := later(now.Add(-max(p.Backdate, grace)), issuer.NotBefore)
-		if notBefore.Before(oldest) || notBefore.After(now.Add(p.Validity)) {
+		if notBefore.Before(oldest) || notBefore.After(now.Add(max(p.Validity, p.Longest))) {
 			return fail("notBefore %s is out of the profile's range", notBefore.Format(time.RFC3339))
 		}
 	}
 	validity := p.Validity
+	if !r.NotAfter.IsZero() {
+		validity = max(validity, p.Longest)
+	}
 	if p.ValidityLimit != nil {
 		validity = min(validity, p.ValidityLimit(now))
 	}
