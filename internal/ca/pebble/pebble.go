@@ -160,7 +160,7 @@ func (s *Server) openState(ctx context.Context) (err error) {
 		return err
 	}
 	s.db, err = store.Open(ctx, store.Config{
-		Path: filepath.Join(s.dir, "cairn.db"), Log: s.log, Now: s.clock.Now, Volatile: true,
+		Path: filepath.Join(s.dir, "cairn.db"), Log: s.log, Now: s.clock.Now, Volatile: s.config.Dir == "",
 	})
 	return err
 }
