@@ -27,6 +27,7 @@ func TestPebbleScripts(t *testing.T) {
 		"pebble":       pebbleUp,
 		"challtestsrv": challtestsrv,
 		"localhost":    localhost,
+		"fill":         fill,
 	}))
 }
 
