@@ -10,7 +10,7 @@ import (
 )
 
 // Offline reports whether a proof by a challenge of a type looks at the request alone: all places see
-// the same then, and there is no reason to ask more than one.
+// the same then, and there is no reason to ask more than one (BR §3.2.2.4.19 exempts onion names).
 func Offline(kind acme.ChallengeType) bool {
 	return kind == acme.OnionCSR01 || kind == acme.ProofOfPossession01
 }

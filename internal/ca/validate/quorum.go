@@ -66,16 +66,10 @@ type View struct {
 // Prove implements Vantage. What a problem says of remote perspectives is how many
 // did not see the proof, and what one of them saw.
 func (q *Quorum) Prove(ctx context.Context, r Request) (Result, error) {
-	if !looks(r.Type) {
+	if Offline(r.Type) {
 		return q.config.Local.Prove(ctx, r)
 	}
 	return q.ask(ctx, func(ctx context.Context, v Vantage) (Result, error) { return v.Prove(ctx, r) })
-}
-
-// looks reports whether a challenge is validated by a look at the network. What a client has signed is the same
-// from everywhere; BR §3.2.2.9 is not for it (BR §3.2.2.4.19 exempts onion names).
-func looks(challenge acme.ChallengeType) bool {
-	return challenge != acme.OnionCSR01 && challenge != acme.ProofOfPossession01
 }
 
 // CAA implements Vantage. What remote perspectives have to corroborate is that the records permit the issuance.
