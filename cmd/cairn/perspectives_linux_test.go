@@ -122,7 +122,7 @@ func newNetwork(t *testing.T) *network {
 	go func() { _ = server.Serve(web) }()
 	t.Cleanup(func() { _ = server.Close() })
 	config := filepath.Join(n.dir, "cairn.yaml")
-	if err := os.WriteFile(config, []byte("perspectives:\n  baseline: true\n  timeout: 3s\n  grace: 1s\n  check: 1s\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("perspectives:\n  baseline: true\n  timeout: 10s\n  grace: 5s\n  check: 1s\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	n.authority = n.start(&n.log, "cairn", "up", "--data", n.data(), "--config", config,
@@ -238,7 +238,7 @@ func (n *network) obtain(answer bool) error {
 	if !answer {
 		responder = catest.NewResponder(n.t) // not where the authority looks
 	}
-	ctx, cancel := context.WithTimeout(n.t.Context(), 12*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), 20*time.Second)
 	defer cancel()
 	s := &server{t: n.t, data: n.data()}
 	client := catest.NewClient(n.t, "https://"+authorityAddr+":8443/directory", s.root())

@@ -52,6 +52,9 @@ func ParseToken(text string) (Token, error) {
 	n := copy(t.CA[:], octets)
 	n += copy(t.ID[:], octets[n:])
 	copy(t.Secret[:], octets[n:])
+	if t.String() != text { // the decoder overlooks line breaks
+		return Token{}, errors.New("it is not a whole token: copy all of it, in one line")
+	}
 	return t, nil
 }
 
