@@ -269,8 +269,8 @@ func TestPerspectivesInUse(t *testing.T) {
 	}
 }
 
-// TestRenewal has the authority renew the certificate of a perspective that has a month left.
-func TestRenewal(t *testing.T) {
+// TestRoleRenewal has the authority renew the certificate of a perspective that has a month left.
+func TestRoleRenewal(t *testing.T) {
 	a := catest.Start(t, "", func(c *ca.Config) { c.Perspectives.Check = time.Second })
 	made := operator(t, a.Dir, ops.CreateValidatorToken, ops.ValidatorTokenRequest{Node: "fra1"})
 	token, err := roles.ParseToken(made.Token)
