@@ -60,6 +60,35 @@ func (c *Client) Certificate(ctx context.Context, url string, want CertificateRe
 	return &Chain{Certificates: certificates, Alternates: links(got.header.Values("Link"), "alternate", url)}, nil
 }
 
+// maxAlternates bounds how many other chains are looked at.
+const maxAlternates = 8
+
+// IssuedBy reports whether the topmost certificate of c was issued by a CA with that common name.
+func (c *Chain) IssuedBy(commonName string) bool {
+	return c.Certificates[len(c.Certificates)-1].Issuer.CommonName == commonName
+}
+
+// Choose returns the first chain, of c and its alternates, that ends below a CA with that common name, and
+// whether there is one; c itself if there is none (RFC 8555 §7.4.2). Alternates are checked as the first chain was.
+func (c *Client) Choose(ctx context.Context, chain *Chain, want CertificateRequest, commonName string) (*Chain, bool, error) {
+	if chain.IssuedBy(commonName) {
+		return chain, true, nil
+	}
+	for _, url := range chain.Alternates[:min(len(chain.Alternates), maxAlternates)] {
+		other, err := c.Certificate(ctx, url, want)
+		if err != nil {
+			return chain, false, fmt.Errorf("another chain: %w", err)
+		}
+		if !other.Certificates[0].Equal(chain.Certificates[0]) {
+			return chain, false, fmt.Errorf("another chain: %w: it begins with another certificate", ErrNotRequested)
+		}
+		if other.IssuedBy(commonName) {
+			return other, true, nil
+		}
+	}
+	return chain, false, nil
+}
+
 // maxChain is more than any path that a verifier would follow.
 const maxChain = 10
 

@@ -360,3 +360,58 @@ func FuzzParseChain(f *testing.F) {
 		}
 	})
 }
+
+// TestC08ChainIsChosenByItsIssuer: of the chain and its alternates the client takes the one that was asked for, if
+// it is for the very same certificate and in order.
+func TestC08ChainIsChosenByItsIssuer(t *testing.T) {
+	first, key := newIssuer(t), newKey(t)
+	leaf := first.leaf(t, key.Public(), nil)
+	top, err := x509.ParseCertificate(first.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	middle, err := x509.ParseCertificate(first.intermediate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := acme.CertificateRequest{PublicKey: key.Public(), Identifiers: names("b.test", "a.test", "192.0.2.7")}
+	for name, c := range map[string]struct {
+		issuer    string
+		alternate string // what /cert/1 has
+		chosen    int    // certificates in the chain
+		found     bool
+		err       string
+	}{
+		"the first":         {top.Subject.CommonName, "", 2, true, ""},
+		"the other":         {middle.Subject.CommonName, encode(leaf), 1, true, ""},
+		"neither":           {"Somebody Else", encode(leaf), 2, false, ""},
+		"the wrong order":   {middle.Subject.CommonName, encode(first.intermediate, leaf), 2, false, "does not certify"},
+		"another leaf":      {middle.Subject.CommonName, encode(first.leaf(t, key.Public(), nil)), 2, false, "another certificate"},
+		"a leaf of another": {middle.Subject.CommonName, encode(first.leaf(t, newKey(t).Public(), nil)), 2, false, "another key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			serve := func(body, link string) func(http.ResponseWriter, *acme.JWS) {
+				return func(w http.ResponseWriter, _ *acme.JWS) {
+					w.Header().Set("Content-Type", acme.MediaChain)
+					w.Header().Set("Link", link)
+					_, _ = io.WriteString(w, body)
+				}
+			}
+			s.answer["/cert"] = serve(encode(leaf, first.intermediate), `</cert/1>;rel="alternate"`)
+			s.answer["/cert/1"] = serve(c.alternate, `</cert>;rel="alternate"`)
+			client := s.client(t)
+			chain, err := client.Certificate(t.Context(), host+"/cert", want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			chosen, found, err := client.Choose(t.Context(), chain, want, c.issuer)
+			if len(chosen.Certificates) != c.chosen || found != c.found {
+				t.Errorf("chose %d certificates, found: %t", len(chosen.Certificates), found)
+			}
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Errorf("error %v, want %q", err, c.err)
+			}
+		})
+	}
+}

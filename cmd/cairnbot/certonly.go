@@ -172,7 +172,7 @@ func (a *app) issue(ctx context.Context, s *settings, plan renew.Plan, target *l
 	if target != nil {
 		current, _ = target.Leaf() // a broken one is about to be replaced
 	}
-	want := renew.Want{Lineage: plan.Lineage, Identifiers: plan.Identifiers, Key: s.key}
+	want := renew.Want{Lineage: plan.Lineage, Identifiers: plan.Identifiers, Key: s.key, Chain: s.params.PreferredChain}
 	issued, err := obtainer.Obtain(ctx, want, current)
 	if err != nil {
 		return nil, err

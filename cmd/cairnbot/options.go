@@ -33,9 +33,10 @@ type options struct {
 	caBundle    string
 	noVerifySSL bool
 
-	keyType string
-	curve   string
-	rsaBits int
+	keyType        string
+	preferredChain string
+	curve          string
+	rsaBits        int
 
 	keep   bool
 	expand bool
@@ -153,6 +154,10 @@ var table = []option{
 		help: "secp256r1, secp384r1 or secp521r1", target: func(o *options) any { return &o.curve }},
 	{name: "rsa-key-size", arg: "BITS", group: groupKey,
 		help: "2048", target: func(o *options) any { return &o.rsaBits }},
+
+	{name: "preferred-chain", arg: "ISSUER", group: groupKey,
+		help:   "of several chains, take the one that ends below the CA with this common name",
+		target: func(o *options) any { return &o.preferredChain }},
 
 	{name: "keep-until-expiring", aliases: []string{"keep", "reinstall"}, group: groupRenew,
 		help:   "do nothing while the certificate that is there is good for long enough",

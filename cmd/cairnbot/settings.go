@@ -46,6 +46,9 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 	if o.given["ca-bundle"] {
 		s.bundle = o.caBundle
 	}
+	if o.given["preferred-chain"] {
+		p.PreferredChain = o.preferredChain
+	}
 	o.settleMethod(p)
 	for name, hook := range map[string]struct{ from, to *string }{
 		"pre-hook": {&o.preHook, &p.PreHook}, "post-hook": {&o.postHook, &p.PostHook}, "deploy-hook": {&o.deployHook, &p.DeployHook},

@@ -45,6 +45,7 @@ type Want struct {
 	Identifiers []acme.Identifier // the certificate's names, in their order
 	Key         KeySpec           // complete
 	Profile     string            // draft-ietf-acme-profiles §4; "" is the CA's default
+	Chain       string            // the common name of the CA that the chain is to end below; "" takes the CA's first choice
 }
 
 // Issued is a certificate with its key.
@@ -183,13 +184,24 @@ func (o *Obtainer) advance(ctx context.Context, job *Job, order *acme.Order) (*I
 			return nil, err
 		}
 	}
-	chain, err := o.config.Client.Certificate(ctx, order.Certificate, acme.CertificateRequest{
-		PublicKey: key.Public(), Identifiers: job.Want.Identifiers,
-	})
+	want := acme.CertificateRequest{PublicKey: key.Public(), Identifiers: job.Want.Identifiers}
+	chain, err := o.config.Client.Certificate(ctx, order.Certificate, want)
 	if err != nil {
 		return nil, err
 	}
+	if job.Want.Chain != "" {
+		chain = o.chooseChain(ctx, chain, want, job.Want.Chain)
+	}
 	return &Issued{Key: key, KeyPEM: []byte(job.Key), Chain: chain}, nil
+}
+
+// chooseChain takes the chain that was asked for. The certificate is there: that the chain is not must not lose it.
+func (o *Obtainer) chooseChain(ctx context.Context, chain *acme.Chain, want acme.CertificateRequest, issuer string) *acme.Chain {
+	chosen, found, err := o.config.Client.Choose(ctx, chain, want, issuer)
+	if err != nil || !found {
+		o.config.Log.Warn("the CA has no chain as it was asked for (--preferred-chain): its first one is used", "issuer", issuer, "error", err)
+	}
+	return chosen
 }
 
 // errInvalid says that an order has come to nothing.

@@ -28,9 +28,9 @@ type floods struct {
 
 // floodSet is a few networks with the same hash; mu guards them.
 type floodSet struct {
-	mu    sync.Mutex
-	ways  [floodWays]floodEntry
-	spare [16]byte // a set has cache lines of its own
+	mu   sync.Mutex
+	ways [floodWays]floodEntry
+	_    [16]byte // a set has cache lines of its own
 }
 
 // floodEntry is one network.
