@@ -104,7 +104,11 @@ func newLimitsShow() *cobra.Command {
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 			for _, b := range shown {
 				left := "no limit"
-				if b.Rule != "" {
+				switch b.Rule {
+				case "":
+				case ops.UnknownRule:
+					left = "the CA does not run"
+				default:
 					left = fmt.Sprintf("%d of %d left", b.Left, b.Allowed)
 				}
 				fmt.Fprintf(table, "%s\t%s\t%s\t%s\tfull again %s\n", b.Limit, b.Subject, left, b.Rule, when(b.FullAgain, "now"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,11 +56,14 @@ type LimitsShown struct {
 type BucketShown struct {
 	Limit     rules.LimitName `json:"limit"`
 	Subject   string          `json:"subject"`
-	Rule      string          `json:"rule"` // "" where it is not known: the server does not run
+	Rule      string          `json:"rule"` // "" for no limit
 	Allowed   int             `json:"allowed"`
 	Left      int             `json:"left"`
 	FullAgain time.Time       `json:"fullAgain"`
 }
+
+// UnknownRule stands for the rule of a limit that is not known, since the server does not run.
+const UnknownRule = "unknown"
 
 // PausedShown is a name that an account may not order for now.
 type PausedShown struct {
@@ -167,6 +171,9 @@ func setLimit(ctx context.Context, env Env, r OverrideRequest) (shown OverrideSh
 			return rpc.Refuse("%s is over already", o.Expires.UTC().Format(time.RFC3339))
 		}
 		shown = showOverride(env, o, tx.Now)
+		if err := carry(tx, env, bucket, o.Rule); err != nil {
+			return err
+		}
 		detail := strings.TrimSuffix(fmt.Sprintf("%s %s", shown.Rule, r.Note), " ")
 		return errors.Join(tx.SetOverride(o), tx.InsertEvent(store.Event{Action: "limits set", Subject: bucket.ID(), Detail: detail}))
 	})
@@ -187,9 +194,36 @@ func unsetLimit(ctx context.Context, env Env, r LimitRequest) (shown OverrideSho
 			return err
 		}
 		shown = showOverride(env, o, tx.Now)
+		if err := carry(tx, env, bucket, env.Limits[bucket.Limit]); err != nil {
+			return err
+		}
 		return errors.Join(tx.RemoveOverride(o.Limit, o.Subject), tx.InsertEvent(store.Event{Action: "limits unset", Subject: bucket.ID()}))
 	})
 	return shown, err
+}
+
+// carry has the buckets of a subject say under another rule what they say under the one in force. Where
+// the latter is not known, since the server does not run, they are left as they are.
+func carry(tx *store.Tx, env Env, of rules.Bucket, to rules.Limit) error {
+	stored, err := tx.Buckets(of.ID(), "", maxShown)
+	if err != nil {
+		return err
+	}
+	var buckets []rules.Bucket
+	for _, b := range stored {
+		if b.Owner() == of.Owner() {
+			buckets = append(buckets, b.Bucket)
+		}
+	}
+	before, err := tx.Charges(env.Limits, buckets)
+	if err != nil {
+		return err
+	}
+	after := slices.Clone(before)
+	for i, c := range before {
+		after[i].Full = c.Rule.Carry(to, c.Full, tx.Now)
+	}
+	return tx.SaveCharges(before, after)
 }
 
 func resetLimit(ctx context.Context, env Env, r LimitRequest) (LimitRequest, error) {

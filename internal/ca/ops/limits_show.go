@@ -29,7 +29,7 @@ func showLimits(ctx context.Context, env Env, subjects []string) (shown []Bucket
 				return err
 			}
 			for _, c := range charges {
-				shown = append(shown, showBucket(c, tx.Now))
+				shown = append(shown, showBucket(env, c, tx.Now))
 			}
 		}
 		return nil
@@ -77,10 +77,13 @@ func accountBuckets(tx *store.Tx, orders rules.Bucket) ([]rules.Bucket, error) {
 	return buckets, nil
 }
 
-func showBucket(c rules.Charge, now time.Time) BucketShown {
+func showBucket(env Env, c rules.Charge, now time.Time) BucketShown {
 	shown := BucketShown{Limit: c.Limit, Subject: c.Said(), FullAgain: now}
 	if c.Full.After(now) {
 		shown.FullAgain = c.Full
+	}
+	if env.Limits == nil {
+		shown.Rule = UnknownRule
 	}
 	if c.Rule.On() {
 		shown.Rule, shown.Allowed = c.Rule.String(), c.Rule.Allowed()

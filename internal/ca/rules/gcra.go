@@ -73,3 +73,13 @@ func (l Limit) level(full, now time.Time) time.Time {
 	}
 	return full
 }
+
+// Carry is full for a limit that takes the place of l: as many events as were used remain used. Without
+// it, a bucket that is empty would be empty for the wider limit, too, since all that is stored is a time.
+func (l Limit) Carry(to Limit, full, now time.Time) time.Time {
+	if !l.On() || !to.On() {
+		return full
+	}
+	used := float64(l.level(full, now).Sub(now)) / float64(l.interval())
+	return to.level(now.Add(time.Duration(used*float64(to.interval()))).Truncate(time.Microsecond), now)
+}

@@ -112,6 +112,24 @@ func charge(name rules.LimitName, subject string, limit rules.Limit, used int) r
 	}
 }
 
+// TestLimitCarry: what was used under one limit is used under the next.
+func TestLimitCarry(t *testing.T) {
+	four, hundred, off := rules.Limit{Count: 4, Period: 24 * time.Hour}, rules.Limit{Count: 100, Period: 24 * time.Hour}, rules.Limit{}
+	for _, c := range []struct {
+		from, to   rules.Limit
+		used, left int
+	}{{four, hundred, 4, 96}, {four, hundred, 0, 100}, {hundred, four, 1, 3}, {hundred, four, 50, 0}, {four, four, 2, 2}} {
+		full := charge("orders-per-account", "a", c.from, c.used).Full
+		if left, _ := c.to.Left(c.from.Carry(c.to, full, noon), noon); left != c.left {
+			t.Errorf("%d used of %s are %d left of %s, want %d", c.used, c.from, left, c.to, c.left)
+		}
+	}
+	full := noon.Add(time.Hour)
+	if !off.Carry(four, full, noon).Equal(full) || !four.Carry(off, full, noon).Equal(full) {
+		t.Error("carried from or to no limit")
+	}
+}
+
 // TestE06AllOrNone: several limits permit a request together, or nothing is taken; the wait is that
 // after which all of them permit it.
 func TestE06AllOrNone(t *testing.T) {

@@ -94,10 +94,14 @@ type StoredBucket struct {
 
 // Buckets lists at most limit buckets whose IDs begin with prefix, in order, after the ID after.
 func (tx *Tx) Buckets(prefix, after string, limit int) (buckets []StoredBucket, err error) {
+	from := prefix
+	if after != "" {
+		from = max(from, after+"\x01") // the next ID: none has such a character
+	}
 	err = tx.each(func(r *row) error {
 		buckets = append(buckets, StoredBucket{splitBucket(r.text()), microMoment(r.number())})
 		return nil
-	}, `SELECT id, good FROM buckets WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3`, max(prefix, after), prefix+"\U0010ffff", int64(limit))
+	}, `SELECT id, good FROM buckets WHERE id >= $1 AND id < $2 ORDER BY id LIMIT $3`, from, prefix+"\U0010ffff", int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("buckets %s: %w", prefix, err)
 	}

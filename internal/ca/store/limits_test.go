@@ -72,6 +72,12 @@ func testBuckets(t *testing.T, open opener) {
 	if len(list) != 1 || list[0].Bucket != someBucket || !list[0].Good.Equal(new.Full) {
 		t.Errorf("the list is %+v", list)
 	}
+	if exact := get(t, db, func(tx *store.Tx) ([]store.StoredBucket, error) { return tx.Buckets(someBucket.ID(), "", 10) }); len(exact) != 1 {
+		t.Errorf("with its ID as the prefix: %+v", exact)
+	}
+	if next := get(t, db, func(tx *store.Tx) ([]store.StoredBucket, error) { return tx.Buckets("", someBucket.ID(), 10) }); len(next) != 0 {
+		t.Errorf("after the last: %+v", next)
+	}
 	stale := list[0]
 	stale.Good = stale.Good.Add(-time.Second)
 	update(t, db, func(tx *store.Tx) error { return tx.DropBucket(stale) })
