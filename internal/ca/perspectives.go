@@ -161,6 +161,7 @@ func (p *perspectives) joined() {
 
 // run calls each perspective from time to time, notes whether it answers, and renews its certificate, until ctx ends.
 func (p *perspectives) run(ctx context.Context) {
+	p.warn(ctx)
 	next := make(map[string]time.Time) // when each is to be called, by connection
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -175,6 +176,15 @@ func (p *perspectives) run(ctx context.Context) {
 		}
 		p.checkAll(ctx, next)
 		timer.Reset(min(recheck, p.config.Check))
+	}
+}
+
+// warn says once where nothing can be issued for want of perspectives.
+func (p *perspectives) warn(ctx context.Context) {
+	list, err := p.remotes(ctx)
+	if needed := validate.BaselineRule(time.Now()).Remotes; err == nil && p.config.Baseline && len(list) < needed {
+		p.log.Warn("nothing can be issued yet: too few remote perspectives are in use for perspectives.baseline",
+			"in_use", len(list), "needed", needed, "remedy", "cairn validator token")
 	}
 }
 

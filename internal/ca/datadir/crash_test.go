@@ -62,6 +62,9 @@ func work(task, dir string, kill int) error {
 	case "root":
 		_, err := d.AddRoot([]byte("root 2"), []byte("root key 2"))
 		return err
+	case "roles":
+		_, err := d.AddRoles(func() ([]byte, []byte, error) { return []byte("roles"), []byte("roles key"), nil })
+		return err
 	case "https":
 		return d.SetHTTPS([]byte("https 2"), []byte("https key 2"))
 	default: // hold
