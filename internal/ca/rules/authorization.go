@@ -151,6 +151,9 @@ func (a Authz) Settle(o Outcome, now time.Time) Authz {
 	settled := *attempted
 	a.Lease = Lease{}
 	switch {
+	case o.Problem == nil && !now.Before(a.Expires): // expired is final (RFC 8555 §7.1.6): clients have seen it
+		settled.Status, settled.Error = acme.StatusInvalid,
+			acme.Problemf(acme.TypeUnauthorized, "the authorization had expired before control was proven: place a new order")
 	case o.Problem == nil:
 		settled.Status, settled.Validated, settled.Error = acme.StatusValid, &now, nil
 		a.Status, a.Expires, a.CAAChecked = acme.StatusValid, now.Add(a.ValidFor), o.CAAChecked

@@ -114,6 +114,7 @@ func TestPossessionSuffices(t *testing.T) {
 		at := start.Add(-age)
 		return rules.Authz{Identifier: base, Wildcard: wildcard, Status: acme.StatusValid, Challenges: []rules.Challenge{{Type: kind, Status: acme.StatusValid, Validated: &at}}}
 	}
+	ended := func(a rules.Authz, status acme.Status) rules.Authz { a.Status = status; return a }
 	a := rules.Authz{Identifier: acme.IdentifierFor("a.b.test")}
 	for what, c := range map[string]struct {
 		on   []rules.Authz
@@ -126,6 +127,8 @@ func TestPossessionSuffices(t *testing.T) {
 		"possession":             {[]rules.Authz{old(acme.ProofOfPossession01, "a.b.test", time.Hour)}, false},
 		"possession and another": {[]rules.Authz{old(acme.ProofOfPossession01, "a.b.test", 0), old(acme.DNS01, "b.test", 0)}, false},
 		"both":                   {[]rules.Authz{old(acme.ProofOfPossession01, "a.b.test", 0), old(acme.DNS01, "a.b.test", 0)}, true},
+		"given up":               {[]rules.Authz{ended(old(acme.DNS01, "a.b.test", 0), acme.StatusDeactivated)}, false},
+		"revoked":                {[]rules.Authz{ended(old(acme.DNS01, "a.b.test", 0), acme.StatusRevoked)}, false},
 		"nothing":                {nil, false},
 	} {
 		if got := a.PossessionSuffices(24*time.Hour, c.on, start) == nil; got != c.want {

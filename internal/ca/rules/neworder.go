@@ -102,12 +102,12 @@ func NewOrder(r OrderRequest, held Held, now time.Time) (Placed, *acme.Problem) 
 	for _, id := range r.Identifiers {
 		authz, found := held.reusable(id, r.Profile, now)
 		if !found {
-			authz, found = held.standing(id, r.Profile, now)
+			authz, found = held.standing(id, r, now)
 		}
 		if !found {
 			authz, found = placed.begin(r, held.Account, id, now)
 		}
-		if found && authz.Expires.Before(order.Expires) {
+		if found && authz.Status == acme.StatusValid && authz.Expires.Before(order.Expires) {
 			order.Expires = authz.Expires // the order cannot be finalized later than that
 		}
 		if !slices.Contains(order.Authzs, authz.ID) {
@@ -169,6 +169,14 @@ func (h Held) reusable(id acme.Identifier, profile Profile, now time.Time) (best
 	return best, found
 }
 
+// limited is how long a proof may be relied on, by the profile and by date (BR §4.2.1).
+func (p Profile) limited(reuse time.Duration, now time.Time) time.Duration {
+	if p.ReuseLimit != nil {
+		return min(reuse, p.ReuseLimit(now))
+	}
+	return reuse
+}
+
 // maxMargin bounds for how long an authorization must still be good to serve another order.
 const maxMargin = 24 * time.Hour
 
@@ -176,10 +184,7 @@ const maxMargin = 24 * time.Hour
 // was proven in a way that counts, and long enough before the end of the period of reuse
 // that a client has time for the rest of the order.
 func (a Authz) serves(profile Profile, now time.Time) bool {
-	proof, reuse := a.Proof(), profile.Reuse
-	if profile.ReuseLimit != nil {
-		reuse = min(reuse, profile.ReuseLimit(now))
-	}
+	proof, reuse := a.Proof(), profile.limited(profile.Reuse, now)
 	if reuse <= 0 || a.StatusAt(now) != acme.StatusValid || proof == nil || proof.Validated == nil || !profile.counts(proof.Type) {
 		return false
 	}

@@ -76,11 +76,15 @@ func Covering(id acme.Identifier) []acme.Identifier {
 }
 
 // PossessionSuffices decides whether the key of a certificate is proof enough alone for a: the certificate was issued
-// to an order with authorizations issuedOn, one of which must rest on another kind of proof that is recent enough.
+// to an order with authorizations issuedOn, one of which must rest on another kind of proof that is recent enough, and
+// not have been given up since.
 func (a Authz) PossessionSuffices(within time.Duration, issuedOn []Authz, now time.Time) *acme.Problem {
 	for _, name := range Covering(a.Asked()) {
 		for _, old := range issuedOn {
 			proof := old.Proof()
+			if old.Status == acme.StatusDeactivated || old.Status == acme.StatusRevoked {
+				continue // its account gave the name up, or lost it
+			}
 			if (old.Asked() == name || old.CoversSubdomain(name)) && proof != nil && proof.Validated != nil &&
 				proof.Type != acme.ProofOfPossession01 && !now.After(proof.Validated.Add(within)) {
 				return nil

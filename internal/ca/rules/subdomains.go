@@ -73,12 +73,14 @@ func (a Authz) CoversSubdomain(id acme.Identifier) bool {
 // standing finds the authorization for id that lasts longest among those that were asked for in
 // order to serve several orders (RFC 8555 §7.4.1, RFC 9444 §4.2). They do so under every profile
 // for which their proof counts, even if it reuses nothing else: that is their point.
-func (h Held) standing(id acme.Identifier, profile Profile, now time.Time) (best Authz, found bool) {
+func (h Held) standing(id acme.Identifier, r OrderRequest, now time.Time) (best Authz, found bool) {
+	lifetime := r.Profile.limited(r.Profile.AuthzLifetime, now)
 	for _, a := range h.Standing {
 		exact := (a.Preauthorized || a.Subdomains) && a.Asked() == id
+		below := !r.policy.NoSubdomains && a.CoversSubdomain(id) // the operator may have ended that since
 		proof := a.Proof()
-		if a.Account != h.Account.ID || !exact && !a.CoversSubdomain(id) || a.StatusAt(now) != acme.StatusValid ||
-			proof == nil || proof.Validated == nil || !profile.counts(proof.Type) || !now.Before(proof.Validated.Add(profile.AuthzLifetime)) {
+		if a.Account != h.Account.ID || !exact && !below || a.StatusAt(now) != acme.StatusValid ||
+			proof == nil || proof.Validated == nil || !r.Profile.counts(proof.Type) || !now.Before(proof.Validated.Add(lifetime)) {
 			continue
 		}
 		if !found || a.Expires.After(best.Expires) {

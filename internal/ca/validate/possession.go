@@ -1,6 +1,7 @@
 package validate
 
 import (
+	"crypto"
 	"crypto/rsa"
 	"crypto/subtle"
 	"crypto/x509"
@@ -38,6 +39,12 @@ func checkPossessionRequest(req Request) error {
 // maxRSABits bounds what it costs to verify a signature under a key that somebody else made.
 const maxRSABits = 8192
 
+// oversized reports whether a signature under public costs more to verify than anybody needs it to.
+func oversized(public crypto.PublicKey) bool {
+	key, ok := public.(*rsa.PublicKey)
+	return ok && key.N.BitLen() > maxRSABits
+}
+
 // proofOfPossession01 checks that the key of a certificate for the identifier speaks for the account. Nothing is
 // asked on the network. Whether this CA issued that certificate, whether it is revoked, and
 // what it was issued on, is not known here: see Result.Possessed.
@@ -58,7 +65,7 @@ func (a *attempt) proofOfPossession01(now time.Time) error {
 	if certificate == nil {
 		return acme.Problemf(acme.TypeUnauthorized, "the key that signed is not that of a certificate which the challenge lists, nor of the first one in the response")
 	}
-	if key, ok := jws.Header.Key.Public().(*rsa.PublicKey); ok && key.N.BitLen() > maxRSABits {
+	if oversized(jws.Header.Key.Public()) {
 		return acme.Problemf(acme.TypeBadPublicKey, "the key of the certificate has more than %d bits", maxRSABits)
 	}
 	if problem := jws.Verify(jws.Header.Key); problem != nil {
@@ -144,6 +151,9 @@ func covers(c *x509.Certificate, id acme.Identifier, wildcard bool) bool {
 
 // isForeign reports whether one of the other CAs issued a certificate, by those that came with it.
 func (a *attempt) isForeign(certificate *x509.Certificate, sent [][]byte, now time.Time) bool {
+	if len(a.request.Possession.Authorities) == 0 {
+		return false
+	}
 	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	for _, der := range a.request.Possession.Authorities {
 		if authority, err := x509.ParseCertificate(der); err == nil {
@@ -151,7 +161,7 @@ func (a *attempt) isForeign(certificate *x509.Certificate, sent [][]byte, now ti
 		}
 	}
 	for _, der := range sent[min(len(sent), 1):] {
-		if issuer, err := x509.ParseCertificate(der); err == nil {
+		if issuer, err := x509.ParseCertificate(der); err == nil && !oversized(issuer.PublicKey) {
 			between.AddCert(issuer)
 		}
 	}
