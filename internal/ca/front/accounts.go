@@ -102,6 +102,21 @@ func (f *Front) account(ctx context.Context, r accountRequest) (reply, error) {
 // pageSize is how many orders a page of the list looks at (RFC 8555 §7.1.2.1).
 const pageSize = 50
 
+// maxPageAuthzs is from how many authorizations on a page ends. Each is loaded, since the status of an order follows
+// from theirs, and whoever has 50 orders for 100 names could have 5,000 loaded with every request.
+const maxPageAuthzs = 500
+
+// firstOf cuts a page of orders after the one with which it has as many authorizations as that. whole says that nothing was cut off.
+func firstOf(orders []rules.Order, authzs int) (first []rules.Order, whole bool) {
+	count := 0
+	for i, o := range orders {
+		if count += len(o.Authzs); count >= authzs && i < len(orders)-1 {
+			return orders[:i+1], false
+		}
+	}
+	return orders, true
+}
+
 // orders lists the orders of the account that asks, newest first. Pages are found
 // by the order they follow, so orders that come meanwhile neither repeat nor hide any.
 func (f *Front) orders(ctx context.Context, r accountRequest) (reply, error) {
@@ -123,6 +138,7 @@ func (f *Front) orders(ctx context.Context, r accountRequest) (reply, error) {
 		if err != nil {
 			return err
 		}
+		orders, whole := firstOf(orders, maxPageAuthzs)
 		for _, o := range orders {
 			authzs, err := tx.Authzs(o.Authzs)
 			if err != nil {
@@ -132,8 +148,8 @@ func (f *Front) orders(ctx context.Context, r accountRequest) (reply, error) {
 				list.Orders = append(list.Orders, r.base.order(o.ID))
 			}
 		}
-		if len(orders) == size {
-			next := r.base.orders(r.account.ID) + "?after=" + orders[size-1].ID
+		if len(orders) == size || !whole {
+			next := r.base.orders(r.account.ID) + "?after=" + orders[len(orders)-1].ID
 			answer.links = []string{link(next, "next")}
 		}
 		return nil

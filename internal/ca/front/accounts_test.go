@@ -208,6 +208,32 @@ func TestA15OneAccountForOneKey(t *testing.T) {
 	}
 }
 
+// A page ends early where its orders have very many authorizations, and nothing is lost.
+func TestO10OrdersForManyNames(t *testing.T) {
+	c := newAuthority(t, nil).register()
+	var names, want []string
+	for i := range 100 {
+		names = append(names, fmt.Sprintf("n%d.test", i))
+	}
+	for range 11 {
+		url, _ := c.order(names...)
+		want = append(want, url)
+	}
+	slices.Sort(want)
+	slices.Reverse(want)
+	var got []string
+	var pages []int
+	for url := c.kid + "/orders"; url != ""; {
+		r := c.fetch(url).want(http.StatusOK)
+		list := read[acme.OrderList](r).Orders
+		got, pages = append(got, list...), append(pages, len(list))
+		url = next(r)
+	}
+	if !slices.Equal(got, want) || !slices.Equal(pages, []int{5, 5, 1}) {
+		t.Errorf("%d orders on pages of %v", len(got), pages)
+	}
+}
+
 func TestO10OrdersList(t *testing.T) {
 	c := newAuthority(t, nil).register()
 	if got := string(c.fetch(c.kid + "/orders").want(http.StatusOK).body); got != `{"orders":[]}` {

@@ -70,7 +70,8 @@ func (f *Front) chargeOrder(tx *store.Tx, r accountRequest, placed rules.Placed,
 	return l.charge(tx, f.Limits, f.Limits.ForOrder(r.account.ID), check)
 }
 
-// chargeAuthorization refuses an authorization that is asked for without an order, where one would be refused in an order.
+// chargeAuthorization charges for an authorization that is asked for without an order as for an order, and
+// refuses it where one would be refused in an order.
 func (f *Front) chargeAuthorization(tx *store.Tx, r accountRequest, authz rules.Authz, l *limited) error {
 	if !f.Limits.Stored() {
 		return nil
@@ -78,7 +79,7 @@ func (f *Front) chargeAuthorization(tx *store.Tx, r accountRequest, authz rules.
 	if err := f.refusePaused(tx, r, []rules.Authz{authz}); err != nil {
 		return err
 	}
-	return l.charge(tx, f.Limits, nil, f.Limits.ForAuthorization(authz.Account, authz.Identifier))
+	return l.charge(tx, f.Limits, f.Limits.ForOrder(authz.Account), f.Limits.ForAuthorization(authz.Account, authz.Identifier))
 }
 
 // chargeCertificate charges for the certificate of an order that is about to be issued. It is here that

@@ -117,7 +117,7 @@ func TestE06RefusalSaysWhen(t *testing.T) {
 		t.Errorf("Retry-After %d, want an hour", wait)
 	}
 	page := a.get("/limits").want(http.StatusOK)
-	if !strings.Contains(string(page.body), "<td><code>orders-per-account</code></td><td>new orders, of one account</td><td>1 in 1h</td>") {
+	if !strings.Contains(string(page.body), "<td><code>orders-per-account</code></td><td>new orders, and authorizations asked for without one (newAuthz), of one account</td><td>1 in 1h</td>") {
 		t.Errorf("the page is %s", page.body)
 	}
 	if policy := page.Header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'; style-src 'sha256-") {
@@ -136,6 +136,12 @@ func TestRefusedRequestsSpendNothing(t *testing.T) {
 	}
 	c.order("b.test") // the second order
 	c.post("/new-order", newOrder("c.test")).wantProblem(http.StatusTooManyRequests, acme.TypeRateLimited)
+
+	// What is kept for an account is limited, whether it is an order or an authorization without one.
+	d := limited(t, rules.Limits{rules.OrdersPerAccount: {Count: 2, Period: time.Hour}}).register()
+	d.preauthorize("a.test", false)
+	d.order("b.test")
+	d.post("/new-authz", `{"identifier":{"type":"dns","value":"c.test"}}`).wantProblem(http.StatusTooManyRequests, acme.TypeRateLimited)
 
 	// A bad signature spends nothing either (J14).
 	b := limited(t, rules.Limits{rules.OrdersPerAccount: {Count: 1, Period: time.Hour}}).register()

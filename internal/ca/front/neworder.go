@@ -68,7 +68,7 @@ func (f *Front) hold(tx *store.Tx, account rules.Account, wanted rules.OrderRequ
 		held.Authzs = f.forget(held.Authzs)
 	}
 	if wanted.Profile.ReuseOrders {
-		if held.Open, err = recentOrders(tx, account.ID); err != nil {
+		if held.Open, err = recentOrders(tx, account.ID, wanted); err != nil {
 			return held, err
 		}
 	}
@@ -81,14 +81,15 @@ func (f *Front) hold(tx *store.Tx, account rules.Account, wanted rules.OrderRequ
 // maxRecent is how many orders of an account are looked at for one that is like a new one.
 const maxRecent = 20
 
-// recentOrders loads the newest orders of an account that may still be open.
-func recentOrders(tx *store.Tx, account string) (open []rules.OpenOrder, err error) {
+// recentOrders loads the newest orders of an account that may still be open, of those for the names that are wanted.
+func recentOrders(tx *store.Tx, account string, wanted rules.OrderRequest) (open []rules.OpenOrder, err error) {
 	orders, err := tx.OrdersOf(account, "", maxRecent)
 	if err != nil {
 		return nil, err
 	}
+	names := rules.SetOf(wanted.Identifiers)
 	for _, o := range orders {
-		if o.Serial != "" || o.Error != nil || o.CSR != nil || !tx.Now.Before(o.Expires) {
+		if o.Serial != "" || o.Error != nil || o.CSR != nil || !tx.Now.Before(o.Expires) || rules.SetOf(o.Identifiers) != names {
 			continue
 		}
 		authzs, err := tx.Authzs(o.Authzs)

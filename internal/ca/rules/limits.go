@@ -21,7 +21,7 @@ type LimitName string
 const (
 	AccountsPerIP         LimitName = "accounts-per-ip"         // new accounts, for an IPv4 address or an IPv6 network of /64
 	AccountsPerRange      LimitName = "accounts-per-range"      // new accounts, for an IPv6 network of /48
-	OrdersPerAccount      LimitName = "orders-per-account"      // new orders, for an account
+	OrdersPerAccount      LimitName = "orders-per-account"      // new orders, and authorizations without one, for an account
 	CertificatesPerDomain LimitName = "certificates-per-domain" // certificates, for a registered domain, an IPv4 address or a /64
 	CertificatesPerSet    LimitName = "certificates-per-set"    // certificates, for exactly the same identifiers
 	FailedAuthorizations  LimitName = "failed-authorizations"   // authorizations that failed, for an account and an identifier
@@ -130,7 +130,7 @@ func (l Limits) ForAccount(from netip.Addr) []Bucket {
 	)
 }
 
-// ForOrder is the bucket of a new order of an account.
+// ForOrder is the bucket of a new order of an account, or of a new authorization without one (RFC 8555 §7.4.1).
 func (l Limits) ForOrder(account string) []Bucket {
 	return l.bucketsOf(Bucket{Limit: OrdersPerAccount, Subject: account})
 }
@@ -237,7 +237,7 @@ func (n LimitName) Description() string {
 	case AccountsPerRange:
 		return "new accounts, from one IPv6 network of /48"
 	case OrdersPerAccount:
-		return "new orders, of one account"
+		return "new orders, and authorizations asked for without one (newAuthz), of one account"
 	case CertificatesPerDomain:
 		return "certificates with a name under one registered domain, or with an address, unless there was one for the same names before"
 	case CertificatesPerSet:

@@ -109,7 +109,7 @@ func (c Charge) quota(full, now time.Time) Quota {
 var whats = map[LimitName]string{
 	AccountsPerIP:         "new accounts from",
 	AccountsPerRange:      "new accounts from",
-	OrdersPerAccount:      "new orders of account",
+	OrdersPerAccount:      "new orders and authorizations of account",
 	CertificatesPerDomain: "certificates under",
 	CertificatesPerSet:    "certificates for exactly",
 	FailedAuthorizations:  "failed authorizations of",
