@@ -95,7 +95,7 @@ func writeExternalKey(w io.Writer, made ops.ExternalKeyMade) error {
 	_, err := fmt.Fprintf(w, `Key identifier (kid):  %[1]s
 Key (HMAC, base64url): %[2]s
 
-The key is shown this once. To register with it:
+The key is shown this once. The client must trust this CA: %[4]s says how. To register with the key:
 
   certbot register --server %[3]s --eab-kid %[1]s --eab-hmac-key %[2]s
   lego --server %[3]s --eab --kid %[1]s --hmac %[2]s -m YOU@EXAMPLE -d NAME ... run
@@ -110,7 +110,7 @@ For Caddy, in the Caddyfile:
           mac_key %[2]s
       }
   }
-`, made.ID, made.Key, made.Directory)
+`, made.ID, made.Key, made.Directory, strings.TrimSuffix(made.Directory, "/directory"))
 	return err
 }
 

@@ -283,7 +283,7 @@ func (c *CA) URL() string { return c.url }
 // Page is what people on this machine need to know to use and to trust the CA.
 func (c *CA) Page() trust.Page {
 	page := pageAt(c.url, c.httpURL, c.hierarchy.roots[0].certificate)
-	page.Terms = c.config.Terms
+	page.Terms, page.KeyNeeded = c.config.Terms, c.config.EAB.Mode == rules.Required
 	page.RootFile = c.dir.RootFile()
 	return page
 }
@@ -343,7 +343,7 @@ func (c *CA) page(w http.ResponseWriter, r *http.Request) {
 		base, httpBase = asked, "http://"+net.JoinHostPort(mustParse(asked).Hostname(), port(c.http))
 	}
 	page := pageAt(base, httpBase, c.hierarchy.roots[0].certificate)
-	page.Terms = c.config.Terms
+	page.Terms, page.KeyNeeded = c.config.Terms, c.config.EAB.Mode == rules.Required
 	trust.SetHeaders(w.Header())
 	if err := page.WriteHTML(w); err != nil {
 		c.log.Debug("writing the trust page failed", "error", err)

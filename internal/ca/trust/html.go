@@ -44,6 +44,8 @@ names below; programs that trust its root hold it to that.</p>
 <dd><a href="{{.RootPEM}}" download="cairn-root.pem">PEM</a>, <a href="{{.RootDER}}" download="cairn-root.der">DER</a></dd>
 {{with .RootFile}}<dt>On this machine</dt><dd><code>{{.}}</code></dd>
 {{end}}{{with .Terms}}<dt>Terms of service</dt><dd><a href="{{.}}">{{.}}</a></dd>
+{{end}}{{if .KeyNeeded}}<dt>New accounts</dt><dd>need a key (external account binding, EAB): ask the person who runs this authority for one,
+and register with it before you ask for a certificate</dd>
 {{end}}</dl>
 <p>Compare the fingerprint with one that you got another way, from the person who runs this
 authority or from the terminal it was started in. This page alone proves nothing: the connection

@@ -29,6 +29,7 @@ type Page struct {
 	Root      *x509.Certificate // the root certificate
 	Names     []string          // what the authority issues for: domains, addresses and ranges
 	Terms     string            // the URL of the terms of service; may be empty
+	KeyNeeded bool              // nobody registers without an external account key (RFC 8555 §7.3.4)
 }
 
 // Fingerprint returns the SHA-256 of a certificate's DER in lower-case hexadecimal.
@@ -77,6 +78,9 @@ func (p Page) WriteSummary(w io.Writer) error {
 	row("Root to download", p.RootPEM)
 	if p.Terms != "" {
 		row("Terms of service", p.Terms)
+	}
+	if p.KeyNeeded {
+		row("New accounts", "need a key: `cairn eab create` makes one, and shows how clients register with it")
 	}
 	fmt.Fprintf(&text, "\nTo get a certificate for a NAME from it, with\n\n")
 	for _, client := range p.Clients() {

@@ -185,3 +185,18 @@ func TestRefuses(t *testing.T) {
 		})
 	}
 }
+
+// Whoever copies a command should know before that it will be refused without a key.
+func TestKeyNeeded(t *testing.T) {
+	for _, needed := range []bool{false, true} {
+		p := newPage(t)
+		p.KeyNeeded = needed
+		var html, text bytes.Buffer
+		if err := errors.Join(p.WriteHTML(&html), p.WriteSummary(&text)); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(html.String(), "(external account binding, EAB)") != needed || strings.Contains(text.String(), "`cairn eab create`") != needed {
+			t.Errorf("a key is needed: %v, and the pages say %s%s", needed, html.String(), text.String())
+		}
+	}
+}
