@@ -117,6 +117,20 @@ type Config struct {
 
 // StartConfig runs Pebble, or a program that takes its place, until Stop.
 func StartConfig(c Config) (*Server, error) {
+	for try := 1; ; try++ {
+		s, err := start(c)
+		// A port that was free may be taken by the time that Pebble listens.
+		if err == nil || try == maxTries || !strings.Contains(err.Error(), "address already in use") {
+			return s, err
+		}
+	}
+}
+
+// maxTries is how often Pebble is started where a port is taken.
+const maxTries = 5
+
+// start starts it once.
+func start(c Config) (*Server, error) {
 	if len(c.Program) == 0 {
 		path, err := Program("pebble")
 		if err != nil {
