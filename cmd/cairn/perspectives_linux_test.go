@@ -35,11 +35,11 @@ const (
 	webAddr       = "10.77.0.10" // of the web server, and the identifier that is validated
 )
 
-// TestPerspectives runs an authority and six remote perspectives as programs, each
+// TestV15Perspectives runs an authority and six remote perspectives as programs, each
 // perspective in a network namespace of its own, and lets some of them lie, die,
 // dawdle and be deceived. It needs the right to make namespaces, as root has it and
 // mostly everybody in a user namespace.
-func TestPerspectives(t *testing.T) {
+func TestV15Perspectives(t *testing.T) {
 	if os.Getenv(insideNetns) != "" {
 		testPerspectives(t)
 		return

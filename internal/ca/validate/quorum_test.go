@@ -68,7 +68,7 @@ var (
 	late = vantage{seen: "it", after: 300 * time.Millisecond}
 )
 
-func TestQuorum(t *testing.T) {
+func TestV15Quorum(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		quorum  *validate.Quorum
