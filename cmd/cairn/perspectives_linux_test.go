@@ -53,9 +53,13 @@ func TestV15Perspectives(t *testing.T) {
 	if os.Geteuid() != 0 {
 		arguments = append(arguments, "--user", "--map-root-user")
 	}
-	cmd := exec.CommandContext(t.Context(), "unshare", append(arguments, os.Args[0], "-test.run=^TestPerspectives$", "-test.v", "-test.timeout=4m")...)
+	cmd := exec.CommandContext(t.Context(), "unshare", append(arguments, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=4m")...)
 	cmd.Env = append(os.Environ(), insideNetns+"=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err == nil && !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+		t.Fatalf("nothing ran in the network namespace:\n%s", out)
+	}
+	if err != nil {
 		t.Fatalf("in a network namespace (which this test needs; where users may not make one, run it as root): %v\n%s", err, out)
 	}
 }
