@@ -10,9 +10,14 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
 	"github.com/cairn-ca/cairn/internal/ca/ops"
@@ -91,15 +96,22 @@ type enrolment struct {
 	added func() // called after a host was taken in
 }
 
+// maxEnrol bounds a request to join, in octets: a CSR for P-256 has a few hundred. Everybody may send one.
+const maxEnrol = 16 << 10
+
 // handler answers the one call that needs no certificate.
 func (e *enrolment) handler(server *rpc.Server) http.Handler {
 	rpc.Handle(server, roles.EnrolMethod, e.enrol)
-	return server
+	return http.MaxBytesHandler(server, maxEnrol)
 }
 
 // enrol makes the caller a role, if its token says so. A crash after the transaction leaves a host that asks again with
 // the same key, which the token then still serves.
 func (e *enrolment) enrol(ctx context.Context, r roles.EnrolRequest) (response roles.EnrolResponse, err error) {
+	// Who has no token costs a look-up: no signature is checked, and nothing waits for the database's writer.
+	if err := e.db.View(ctx, func(tx *store.Tx) error { _, err := knownToken(tx, r); return err }); err != nil {
+		return response, err
+	}
 	key, err := roles.ParseCSR(r.CSR)
 	if err != nil {
 		return response, rpc.Refuse("%v", err)
@@ -110,7 +122,7 @@ func (e *enrolment) enrol(ctx context.Context, r roles.EnrolRequest) (response r
 	}
 	hash := sha256.Sum256(spki)
 	caller, _ := ctx.Value(callerKey{}).(string)
-	joined := store.Validator{KeyHash: hash[:], Version: r.Version[:min(len(r.Version), maxVersion)]}
+	joined := store.Validator{KeyHash: hash[:], Version: shortText(r.Version, maxVersion)}
 	if joined.Address, err = calledAt(r.Address, caller); err != nil {
 		return response, rpc.Refuse("%v", err)
 	}
@@ -135,12 +147,36 @@ func (e *enrolment) enrol(ctx context.Context, r roles.EnrolRequest) (response r
 // maxVersion bounds what a host says of its version.
 const maxVersion = 100
 
-// admit checks the token of r and spends it on v.
-func admit(tx *store.Tx, r roles.EnrolRequest, v *store.Validator) error {
+// shortText is the beginning of what another host says of itself, of at most limit octets. What cannot be
+// printed is left out: operators see it in their terminals.
+func shortText(text string, limit int) string {
+	text = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == utf8.RuneError {
+			return -1
+		}
+		return r
+	}, text[:min(len(text), limit)])
+	return strings.ToValidUTF8(text, "")
+}
+
+// knownToken finds the token of r, if r has its secret.
+func knownToken(tx *store.Tx, r roles.EnrolRequest) (store.RoleToken, error) {
 	token, err := tx.RoleToken(r.ID)
 	if errors.Is(err, store.ErrNotFound) {
-		return refusedToken()
+		return token, refusedToken()
 	}
+	if err != nil {
+		return token, err
+	}
+	if secret := sha256.Sum256(r.Secret); subtle.ConstantTimeCompare(secret[:], token.Hash) != 1 {
+		return token, refusedToken()
+	}
+	return token, nil
+}
+
+// admit checks the token of r and spends it on v.
+func admit(tx *store.Tx, r roles.EnrolRequest, v *store.Validator) error {
+	token, err := knownToken(tx, r)
 	if err != nil {
 		return err
 	}
@@ -153,9 +189,11 @@ func admit(tx *store.Tx, r roles.EnrolRequest, v *store.Validator) error {
 		return err
 	}
 	if len(token.UsedBy) > 0 { // the same key: the answer was lost
-		if !slices.ContainsFunc(list, func(known store.Validator) bool { return bytes.Equal(known.KeyHash, v.KeyHash) }) {
+		i := slices.IndexFunc(list, func(known store.Validator) bool { return bytes.Equal(known.KeyHash, v.KeyHash) })
+		if i < 0 {
 			return rpc.Refuse("the token was used already, and the validator was removed: make another one")
 		}
+		*v = list[i] // the host is what it joined as, whatever it says this time
 		return nil
 	}
 	if len(list) == ops.MaxValidators {
@@ -175,12 +213,9 @@ func admit(tx *store.Tx, r roles.EnrolRequest, v *store.Validator) error {
 // refusedToken does not tell a token that never was from a secret that is wrong.
 func refusedToken() error { return rpc.Refuse("the token is not known here: make another one") }
 
-// usable says what speaks against using a token for the key with this hash.
+// usable says what speaks against using a token, whose secret r has, for the key with this hash.
 func usable(token store.RoleToken, r roles.EnrolRequest, keyHash []byte, now time.Time) error {
-	secret := sha256.Sum256(r.Secret)
 	switch {
-	case subtle.ConstantTimeCompare(secret[:], token.Hash) != 1:
-		return refusedToken()
 	case !now.Before(token.Expires):
 		return rpc.Refuse("the token has expired: make another one")
 	case token.Role != r.Role:
@@ -201,8 +236,8 @@ func usable(token store.RoleToken, r roles.EnrolRequest, keyHash []byte, now tim
 // calledAt is where a host is to be called that said address and came from caller, HOST:PORT both.
 func calledAt(address, caller string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || len(address) > 300 {
-		return "", errors.New("the host did not say a HOST:PORT at which it can be called")
+	if n, portErr := strconv.ParseUint(port, 10, 16); err != nil || portErr != nil || n == 0 || !callable(host) {
+		return "", errors.New("the host did not say a HOST:PORT at which it can be called (--advertise)")
 	}
 	if host == "" {
 		if host, _, err = net.SplitHostPort(caller); err != nil {
@@ -210,4 +245,15 @@ func calledAt(address, caller string) (string, error) {
 		}
 	}
 	return net.JoinHostPort(host, port), nil
+}
+
+// callable reports whether host is an address, the name of a host, or nothing. It becomes part of a URL.
+func callable(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil || host == "" {
+		return !strings.Contains(host, "%") // a zone means something to that host alone (RFC 4007 §6)
+	}
+	wrong := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.' || r == '_')
+	}
+	return len(host) <= 253 && !strings.ContainsFunc(host, wrong)
 }

@@ -21,3 +21,6 @@ func (c *CA) Public() http.Handler { return http.HandlerFunc(c.public) }
 
 // FullNames finds the names that a hosts file gives to host.
 func (m *Machine) FullNames(hosts io.Reader, host string) []string { return m.fullNames(hosts, host) }
+
+// ShortText is what is kept of what another host says.
+func ShortText(text string, limit int) string { return shortText(text, limit) }

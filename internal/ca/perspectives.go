@@ -33,6 +33,10 @@ const (
 	relist = time.Second
 	// recheck is how soon one that does not answer is called again.
 	recheck = 10 * time.Second
+	// maxTrouble bounds what is kept of why one does not answer, in octets. It may have written that itself.
+	maxTrouble = 300
+	// maxAnswer bounds what one answers, in octets: all of its evidence of one proof, and a hostile one no more.
+	maxAnswer = 1 << 20
 	// firstCheck is how long after it has joined a host is first called: it has to open its port.
 	firstCheck = time.Second
 )
@@ -145,7 +149,7 @@ func (p *perspectives) client(v store.Validator) (rpc.Client, error) {
 			IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 16 << 10,
 		}}
 	}
-	return rpc.Client{URL: "https://" + v.Address, HTTP: p.clients[name]}, nil
+	return rpc.Client{URL: "https://" + v.Address, HTTP: p.clients[name], Limit: maxAnswer}, nil
 }
 
 // joined has the newest one called soon.
@@ -222,9 +226,9 @@ func (p *perspectives) check(ctx context.Context, v store.Validator) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		now.Trouble = fmt.Sprintf("%.300v", err)
+		now.Trouble = shortText(err.Error(), maxTrouble)
 	default:
-		now.Trouble, now.Seen, now.Version = "", time.Now(), health.Version[:min(len(health.Version), maxVersion)]
+		now.Trouble, now.Seen, now.Version = "", time.Now(), shortText(health.Version, maxVersion)
 	}
 	if now.Trouble != "" && v.Trouble == "" {
 		p.log.Warn("a validator does not answer", "node", v.Node, "address", v.Address, "error", err)

@@ -8,6 +8,7 @@ package rpc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,7 @@ import (
 
 // maxMessage bounds a request and a response, in octets. The largest is the
 // evidence of many validations.
-const maxMessage = 8 << 20
+const maxMessage int64 = 8 << 20
 
 const mediaType = "application/json"
 
@@ -54,7 +55,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 func Handle[Request, Response any](s *Server, method string, do func(context.Context, Request) (Response, error)) {
 	s.mux.HandleFunc("POST /"+method, func(w http.ResponseWriter, r *http.Request) {
 		var request Request
-		if err := readMessage(r.Header.Get("Content-Type"), http.MaxBytesReader(w, r.Body, maxMessage), &request); err != nil {
+		if err := readMessage(r.Header.Get("Content-Type"), http.MaxBytesReader(w, r.Body, maxMessage), maxMessage, &request); err != nil {
 			answer(w, http.StatusBadRequest, failure{Reason: "the request cannot be read: " + err.Error()})
 			return
 		}
@@ -99,8 +100,9 @@ func answer(w http.ResponseWriter, status int, body any) {
 // Client calls the methods of one server. URL has no trailing slash. HTTP is
 // required: its transport decides whom one talks to.
 type Client struct {
-	URL  string
-	HTTP *http.Client
+	URL   string
+	HTTP  *http.Client
+	Limit int64 // of an answer, in octets; 0 means 8 MiB
 }
 
 // Call calls method. It fails with a *Refusal where the other side did not like
@@ -121,15 +123,16 @@ func Call[Request, Response any](ctx context.Context, c Client, method string, r
 		return response, fmt.Errorf("calling %s: %w", method, err)
 	}
 	defer reply.Body.Close()
-	body := io.LimitReader(reply.Body, maxMessage+1)
+	limit := cmp.Or(c.Limit, maxMessage)
+	body := io.LimitReader(reply.Body, limit+1)
 	if reply.StatusCode == http.StatusOK {
-		if err := readMessage(reply.Header.Get("Content-Type"), body, &response); err != nil {
+		if err := readMessage(reply.Header.Get("Content-Type"), body, limit, &response); err != nil {
 			return response, fmt.Errorf("calling %s: the answer cannot be read: %w", method, err)
 		}
 		return response, nil
 	}
 	var why failure
-	if err := readMessage(reply.Header.Get("Content-Type"), body, &why); err != nil {
+	if err := readMessage(reply.Header.Get("Content-Type"), body, limit, &why); err != nil {
 		why.Reason = "no reason given"
 	}
 	if reply.StatusCode == http.StatusUnprocessableEntity {
@@ -138,17 +141,27 @@ func Call[Request, Response any](ctx context.Context, c Client, method string, r
 	return response, fmt.Errorf("calling %s: %s: %.512q", method, reply.Status, why.Reason)
 }
 
-// readMessage reads one JSON value and nothing after it.
-func readMessage(contentType string, body io.Reader, into any) error {
+// readMessage reads one JSON value of at most limit octets and nothing after it. What it says is wrong
+// says nothing of how we keep things.
+func readMessage(contentType string, body io.Reader, limit int64, into any) error {
 	if kind, _, err := mime.ParseMediaType(contentType); err != nil || kind != mediaType {
 		return fmt.Errorf("its media type is not %s", mediaType)
 	}
 	data, err := io.ReadAll(body)
-	if err != nil {
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return fmt.Errorf("it is larger than %d octets", large.Limit)
+	case err != nil:
 		return err
+	case int64(len(data)) > limit:
+		return fmt.Errorf("it is larger than %d octets", limit)
 	}
-	if len(data) > maxMessage {
-		return fmt.Errorf("it is larger than %d octets", maxMessage)
+	var wrong *json.UnmarshalTypeError
+	if err := json.Unmarshal(data, into); errors.As(err, &wrong) {
+		return fmt.Errorf("a JSON %s is not expected at %q", wrong.Value, wrong.Field)
+	} else if err != nil {
+		return errors.New("it is not one JSON value")
 	}
-	return json.Unmarshal(data, into)
+	return nil
 }

@@ -96,4 +96,8 @@ func TestBounds(t *testing.T) {
 	if _, err := rpc.Call[question, answer](t.Context(), rpc.Client{URL: endless.URL, HTTP: endless.Client()}, "measure", question{Text: "x"}); err == nil {
 		t.Error("an answer of 9 MiB was taken")
 	}
+	small := rpc.Client{URL: client.URL, HTTP: client.HTTP, Limit: 5}
+	if _, err := rpc.Call[question, answer](t.Context(), small, "measure", question{Text: "x"}); err == nil || !strings.Contains(err.Error(), "larger than 5 octets") {
+		t.Errorf("an answer of more octets than 5: %v", err)
+	}
 }

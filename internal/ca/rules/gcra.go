@@ -61,15 +61,16 @@ func (l Limit) Left(full, now time.Time) (left int, good time.Time) {
 	return max(left, 0), good
 }
 
-// level is full as far as l is concerned: what is over counts no more, and a bucket that
-// another limit filled further than l can is empty, no worse. A clock that
-// went back cannot close a bucket for longer than its span.
+// level is full as far as l is concerned: what is over counts no more. A bucket that is further away than l can
+// fill it was filled by a wider limit, or by a clock that has gone back since: it has one event left, and taking that stores a time
+// that l can go on with. Were it empty, it would stay so until that far time, since a refusal stores nothing.
+// An interval more is no such case: times are rounded up when they are stored, and clocks are set by little.
 func (l Limit) level(full, now time.Time) time.Time {
 	if full.Before(now) {
 		return now
 	}
-	if end := now.Add(l.Span()); full.After(end) {
-		return end
+	if full.After(now.Add(l.Span() + l.interval())) {
+		return now.Add(l.Span() - l.interval())
 	}
 	return full
 }
@@ -81,5 +82,6 @@ func (l Limit) Carry(to Limit, full, now time.Time) time.Time {
 		return full
 	}
 	used := float64(l.level(full, now).Sub(now)) / float64(l.interval())
-	return to.level(now.Add(time.Duration(used*float64(to.interval()))).Truncate(time.Microsecond), now)
+	carried := min(time.Duration(used*float64(to.interval())), to.Span())
+	return now.Add(carried).Truncate(time.Microsecond)
 }

@@ -55,8 +55,10 @@ func TestLimitTable(t *testing.T) {
 		{"all used", rules.Limit{Count: 5, Period: time.Hour}, time.Hour, 0, 12 * time.Minute},
 		{"a burst", rules.Limit{Count: 1, Period: 24 * time.Hour, Burst: 1152}, 1152 * 24 * time.Hour, 0, 24 * time.Hour},
 		{"a burst of less", rules.Limit{Count: 10, Period: 10 * time.Second, Burst: 1}, time.Second, 0, time.Second},
-		{"filled by a wider limit", rules.Limit{Count: 5, Period: time.Hour}, 1000 * time.Hour, 0, 12 * time.Minute},
-		{"by a clock that went back", rules.Limit{Count: 1, Period: time.Second}, 87600 * time.Hour, 0, time.Second},
+		{"filled by a wider limit", rules.Limit{Count: 5, Period: time.Hour}, 1000 * time.Hour, 1, 0},
+		{"by a clock that went back", rules.Limit{Count: 1, Period: time.Second}, 87600 * time.Hour, 1, 0},
+		{"by a clock that went back a little", rules.Limit{Count: 5, Period: time.Hour}, time.Hour + time.Minute, 0, 13 * time.Minute},
+		{"rounded up", rules.Limit{Count: 5, Period: time.Hour}, time.Hour + time.Microsecond, 0, 12*time.Minute + time.Microsecond},
 	} {
 		left, _ := c.limit.Left(noon.Add(c.full), noon)
 		_, wait := c.limit.Spend(noon.Add(c.full), noon)
@@ -102,6 +104,22 @@ func TestLimitHolds(t *testing.T) {
 		if len(permitted) < min(limit.Allowed(), 300) {
 			t.Fatalf("%+v: only %d got through", limit, len(permitted))
 		}
+	}
+}
+
+// TestLimitIsNotClosedForLong: a time that the limit cannot have made, since the limit was wider or
+// the clock ahead, gives one event away and no more, and what is told of the wait holds.
+func TestLimitIsNotClosedForLong(t *testing.T) {
+	limit := rules.Limit{Count: 5, Period: time.Hour}
+	full, wait := limit.Spend(noon.Add(7*24*time.Hour), noon)
+	if wait != 0 {
+		t.Fatalf("told to wait %s", wait)
+	}
+	if full, wait = limit.Spend(full, noon); wait != 12*time.Minute {
+		t.Fatalf("after one event, told to wait %s, want 12m", wait)
+	}
+	if _, wait := limit.Spend(full, noon.Add(wait)); wait != 0 {
+		t.Errorf("after that wait, told to wait %s more", wait)
 	}
 }
 

@@ -3,6 +3,7 @@ package validate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -239,26 +240,34 @@ func (c *poll) view(who int, vote Vote) View {
 }
 
 // problem says to the client that remote perspectives did not see what the local one saw.
-// It is temporary if what all of these saw is.
+// It is temporary if there could be a quorum once what is temporary is gone: one perspective
+// that lies must not make final what another try would put right.
 func (c *poll) problem(ballots []Ballot) (p *acme.Problem, temporary bool) {
 	refuted, first := 0, (*acme.Problem)(nil)
-	temporary = true
+	later := slices.Clone(ballots)
 	for i, ballot := range ballots {
 		if ballot.Vote != Refuted {
 			continue
 		}
 		refuted++
-		temporary = temporary && c.seen[i].result.Temporary
+		if c.seen[i].result.Temporary {
+			later[i].Vote = Pending
+		}
 		if first == nil {
 			first = c.seen[i].result.Problem
 		}
 	}
+	temporary = Decide(c.rule, later) != Disagreed
 	kind, what := acme.TypeUnauthorized, "it saw another proof"
 	if first != nil {
 		kind, what = remoteType(first.Type), printable(first.Detail)
 	}
+	may := fmt.Sprintf("where %d may", allowed(len(ballots)))
+	if refuted <= allowed(len(ballots)) {
+		may = "and those that did are all in one part of the world"
+	}
 	return acme.Problemf(kind, "the authority itself found what it looked for, but %d of %d remote perspectives on the network did not, "+
-		"where %d may (one of them: %s): everybody on the network must be able to see the same", refuted, len(ballots), allowed(len(ballots)), what), temporary
+		"%s (one of them: %s): everybody on the network must be able to see the same", refuted, len(ballots), may, what), temporary
 }
 
 // unavailable says to the operator why there is no quorum.
