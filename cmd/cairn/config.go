@@ -142,7 +142,7 @@ func decodeStrictly(value *yaml.Node, into any) error {
 	err = decoder.Decode(into)
 	var wrong *yaml.TypeError
 	if errors.As(err, &wrong) {
-		return errors.New(strings.Join(wrong.Errors, "; "))
+		return inWords(value, string(text), wrong.Errors)
 	}
 	if errors.Is(err, io.EOF) {
 		return nil // the section is empty

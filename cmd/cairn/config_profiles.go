@@ -246,7 +246,10 @@ func (f *profileFields) setLists(d *profile.Definition) (err error) {
 		return err
 	}
 	return setList("challenges", &d.Challenges, f.Challenges, func(text string) (acme.ChallengeType, error) {
-		return acme.ChallengeType(text), nil // whether it is offered, the authority knows
+		if kind := acme.ChallengeType(text); slices.Contains(challengeTypes(), kind) {
+			return kind, nil // whether it is offered, the authority knows
+		}
+		return "", fmt.Errorf("%q is not a way to prove control: use %s", text, joined(challengeTypes()))
 	})
 }
 
@@ -264,4 +267,18 @@ func setList[T any](field string, into *[]T, said *[]string, parse func(string) 
 		*into = append(*into, value)
 	}
 	return nil
+}
+
+// challengeTypes are those that can count for a profile. What possession counts for is said in another field.
+func challengeTypes() []acme.ChallengeType {
+	return append(rules.StandardChallenges(), acme.DNSPersist01, acme.OnionCSR01)
+}
+
+// joined lists types for people.
+func joined(kinds []acme.ChallengeType) string {
+	names := make([]string, len(kinds))
+	for i, kind := range kinds {
+		names[i] = string(kind)
+	}
+	return strings.Join(names, ", ")
 }
