@@ -220,7 +220,7 @@ func (w *worker) sign(tx *store.Tx, o rules.Order, public crypto.PublicKey) (rul
 	_, _ = rand.Read(serial)
 	serial[0] = serial[0]&0x7f | 0x40
 	template := &x509.Certificate{
-		SerialNumber: new(big.Int).SetBytes(serial), NotBefore: tx.Now.Add(-time.Hour), NotAfter: tx.Now.Add(time.Hour),
+		SerialNumber: new(big.Int).SetBytes(serial), NotBefore: tx.Now.Add(-time.Hour), NotAfter: tx.Now.Add(24 * time.Hour),
 	}
 	for _, id := range o.Identifiers {
 		template.DNSNames = append(template.DNSNames, id.Value)

@@ -145,7 +145,9 @@ func renewsInTime(tx *store.Tx, replaced *rules.Predecessor) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	window := rules.SuggestRenewal(replaced.Certificate, asked, tx.Now).SuggestedWindow
+	certificate := replaced.Certificate
+	certificate.Revoked = time.Time{} // or whoever revokes a certificate as soon as it is there would know no limit either
+	window := rules.SuggestRenewal(certificate, asked, tx.Now).SuggestedWindow
 	return !tx.Now.Before(window.Start), nil
 }
 

@@ -272,6 +272,20 @@ func TestOverrideOfALimit(t *testing.T) {
 
 // TestRenewalsAreNotLimited: one for the same names is not, by domain; one that names its predecessor
 // in its time is not at all, and too early it is.
+// A chain of certificates that are revoked and replaced at once has limits like any other.
+func TestReplacingTheRevokedIsLimited(t *testing.T) {
+	a := limited(t, rules.Limits{rules.OrdersPerAccount: {Count: 2, Period: 100 * time.Hour}})
+	c := a.register()
+	der, _ := c.issue(newKey(t), "a.test")
+	c.post("/revoke-cert", revocation(der, "4")).want(http.StatusOK)
+	payload, err := json.Marshal(acme.NewOrder{Identifiers: identifiers("b.test", "a.test"), Replaces: certID(t, der).String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.order("c.test")
+	c.post("/new-order", string(payload)).wantProblem(http.StatusTooManyRequests, acme.TypeRateLimited)
+}
+
 func TestRenewalsAreNotLimited(t *testing.T) {
 	a := limited(t, rules.Limits{rules.CertificatesPerDomain: {Count: 1, Period: time.Hour}, rules.OrdersPerAccount: {Count: 3, Period: 100 * time.Hour}})
 	c := a.register()
