@@ -108,15 +108,41 @@ type Caller struct {
 func Run[Request, Response any](ctx context.Context, c Caller, a Action[Request, Response], r Request) (Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	patience := time.Now().Add(startTime)
 	client := rpc.Client{URL: "http://operator", HTTP: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, c.Dir) },
 	}}}
 	defer client.HTTP.CloseIdleConnections()
-	response, err := rpc.Call[Request, Response](ctx, client, a.Name, r)
-	if !nobodyThere(err) {
-		return response, err
+	for {
+		response, err := rpc.Call[Request, Response](ctx, client, a.Name, r)
+		if !nobodyThere(err) {
+			return response, err
+		}
+		response, err = alone(ctx, c, a, r)
+		// A process that has the directory and does not listen yet has just been started, or is about to end.
+		if !errors.Is(err, datadir.ErrLocked) || !pause(ctx, time.Until(patience)) {
+			return response, err
+		}
 	}
-	return alone(ctx, c, a, r)
+}
+
+// How long a process that has the data directory is given to listen, and how often one looks.
+const (
+	startTime = 5 * time.Second
+	lookAgain = 50 * time.Millisecond
+)
+
+// pause waits a moment; it is false where there is no time left.
+func pause(ctx context.Context, left time.Duration) bool {
+	if left <= 0 {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(lookAgain):
+		return true
+	}
 }
 
 // nobodyThere reports whether a call failed because no process listens.
