@@ -318,6 +318,15 @@ func (f *Front) setHeaders(v *visit) {
 	}
 }
 
+// detailForLog is the detail of a problem without the token of a link in it, which lets whoever has it do something.
+func detailForLog(problem *acme.Problem) string {
+	page, token, _ := strings.Cut(problem.Instance, "?")
+	if token == "" {
+		return problem.Detail
+	}
+	return strings.ReplaceAll(problem.Detail, problem.Instance, page)
+}
+
 // logVisit writes one line: what was asked, by whom, and what came of it. No key and no token is in it.
 func (f *Front) logVisit(v *visit, answer reply, problem *acme.Problem, took time.Duration) {
 	level, message := slog.LevelDebug, "request answered"
@@ -344,7 +353,7 @@ func (f *Front) logVisit(v *visit, answer reply, problem *acme.Problem, took tim
 		attributes = append(attributes, slog.String("location", answer.location))
 	}
 	if problem != nil {
-		attributes = append(attributes, slog.String("type", problem.Type.Name()), slog.String("detail", problem.Detail))
+		attributes = append(attributes, slog.String("type", problem.Type.Name()), slog.String("detail", detailForLog(problem)))
 	}
 	f.Log.LogAttrs(v.Context(), level, message, attributes...)
 }

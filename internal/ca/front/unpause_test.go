@@ -44,6 +44,9 @@ func TestPausedNames(t *testing.T) {
 	if link == "" || p.Instance != link || refused.Header.Get("Retry-After") != "" {
 		t.Fatalf("link %q, instance %q, Retry-After %q: waiting does not help", link, p.Instance, refused.Header.Get("Retry-After"))
 	}
+	if log := c.logged(); !strings.Contains(log, "/unpause to go on") || strings.Contains(log, "token=") {
+		t.Errorf("the log has the link as it works, or none:\n%s", log)
+	}
 	c.post("/new-authz", `{"identifier":{"type":"dns","value":"a.test"}}`).wantProblem(http.StatusTooManyRequests, acme.TypeRateLimited)
 	c.order("c.test") // others go on
 	listed := read[wireLimits](c.fetch(c.kid + "/limits").want(http.StatusOK))

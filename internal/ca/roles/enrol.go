@@ -64,7 +64,8 @@ type JoinConfig struct {
 // same token: the authority knows the key, which h keeps from the beginning.
 func (h *Host) Join(ctx context.Context, c JoinConfig) error {
 	if h.Joined() {
-		return fmt.Errorf("this host has joined already, as %q: to let it join anew, remove %s first", h.state.Node, h.file)
+		node, _, _ := h.Name()
+		return fmt.Errorf("this host has joined already, as %q: start it without --join and --ca, or, to let it join anew, remove %s first", node, h.file)
 	}
 	csr, err := h.csr() // makes and saves the key, so that its certificate is not lost with an answer
 	if err != nil {
@@ -81,7 +82,7 @@ func (h *Host) Join(ctx context.Context, c JoinConfig) error {
 		return fmt.Errorf("the authority refused: %w", err)
 	}
 	if err != nil {
-		return fmt.Errorf("joining %s: %w", c.URL, err)
+		return fmt.Errorf("joining %s, which must be the authority's HTTPS address as this host reaches it: %w", c.URL, err)
 	}
 	return h.take(response, c.Token)
 }
