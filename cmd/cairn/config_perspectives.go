@@ -23,7 +23,9 @@ func (s *perspectivesSection) apply(c *ca.Config) error {
 		into     *time.Duration
 		min, max time.Duration
 	}{
-		{"timeout", s.Timeout, &c.Perspectives.Timeout, time.Second, 20 * time.Second},
+		// A proof takes up to ten seconds there. Were a perspective not waited for until it has given up, a slow host of a
+		// client's would look like perspectives that do not answer, and be tried again without end.
+		{"timeout", s.Timeout, &c.Perspectives.Timeout, 12 * time.Second, 20 * time.Second},
 		{"grace", s.Grace, &c.Perspectives.Grace, time.Millisecond, 10 * time.Second},
 		{"check", s.Check, &c.Perspectives.Check, time.Second, time.Hour},
 	} {

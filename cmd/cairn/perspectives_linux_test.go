@@ -126,7 +126,7 @@ func newNetwork(t *testing.T) *network {
 	go func() { _ = server.Serve(web) }()
 	t.Cleanup(func() { _ = server.Close() })
 	config := filepath.Join(n.dir, "cairn.yaml")
-	if err := os.WriteFile(config, []byte("perspectives:\n  baseline: true\n  timeout: 10s\n  grace: 5s\n  check: 1s\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("perspectives:\n  baseline: true\n  timeout: 12s\n  grace: 5s\n  check: 1s\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	n.authority = n.start(&n.log, "cairn", "up", "--data", n.data(), "--config", config,

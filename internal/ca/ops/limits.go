@@ -59,7 +59,7 @@ type BucketShown struct {
 	Rule      string          `json:"rule"` // "" for no limit
 	Allowed   int             `json:"allowed"`
 	Left      int             `json:"left"`
-	FullAgain time.Time       `json:"fullAgain"`
+	FullAgain time.Time       `json:"fullAgain,omitzero"` // zero if it is now
 }
 
 // UnknownRule stands for the rule of a limit that is not known, since the server does not run.

@@ -78,16 +78,17 @@ func accountBuckets(tx *store.Tx, orders rules.Bucket) ([]rules.Bucket, error) {
 }
 
 func showBucket(env Env, c rules.Charge, now time.Time) BucketShown {
-	shown := BucketShown{Limit: c.Limit, Subject: c.Said(), FullAgain: now}
-	if c.Full.After(now) {
-		shown.FullAgain = c.Full
-	}
+	shown := BucketShown{Limit: c.Limit, Subject: c.Said()}
+	good := c.Full
 	if env.Limits == nil {
 		shown.Rule = UnknownRule
 	}
 	if c.Rule.On() {
 		shown.Rule, shown.Allowed = c.Rule.String(), c.Rule.Allowed()
-		shown.Left, shown.FullAgain = c.Rule.Left(c.Full, now)
+		shown.Left, good = c.Rule.Left(c.Full, now)
+	}
+	if good.After(now) {
+		shown.FullAgain = good
 	}
 	return shown
 }
