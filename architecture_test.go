@@ -79,7 +79,7 @@ var table = map[string]row{
 		why: "decides what to obtain and when; declares what solvers and installers do"},
 	"internal/bot/lineage": {ours: []string{"acme"},
 		why: "the files on disk, and nothing of the protocol but its words"},
-	"internal/bot/solve":  {ours: []string{"acme", "internal/bot/renew"}, why: "implements what renew declares"},
+	"internal/bot/solve": {ours: []string{"acme", "internal/bot/renew"}, why: "implements what renew declares"},
 
 	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},
 		why: "runs somebody else's server, for tests of either side"},
