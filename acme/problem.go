@@ -75,6 +75,26 @@ type Problem struct {
 	Terms string `json:"-"`
 	// RetryAfter is how long to wait before the same request can succeed; 0 if unknown.
 	RetryAfter time.Duration `json:"-"`
+	// Rule is the rule that was broken, where somebody tells its problem otherwise than the RFC; 0 for all others.
+	Rule Rule `json:"-"`
+}
+
+// Rule is a rule whose problem other servers have under another type.
+type Rule uint8
+
+// The rules that a Problem names.
+const (
+	_            Rule = iota
+	RuleURL           // "url" is where the request goes (RFC 8555 §6.4)
+	RuleKeyID         // "kid" is the URL of an account (RFC 8555 §6.2)
+	RuleCSRForm       // a CSR is one (RFC 8555 §7.4)
+	RuleCSRNames      // a CSR is for the names of its order (RFC 8555 §7.4)
+)
+
+// Breaking says which rule was broken, and returns p.
+func (p *Problem) Breaking(r Rule) *Problem {
+	p.Rule = r
+	return p
 }
 
 // Problemf makes a Problem of type t with the HTTP status that is customary for it.

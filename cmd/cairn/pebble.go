@@ -79,6 +79,8 @@ const noConfig = "Reading JSON config file into config structure"
 
 // runPebble is `cairn pebble`.
 func runPebble(ctx context.Context, args []string, out, errs io.Writer) error {
+	ctx, last := mourn(ctx)
+	defer last()
 	var f pebbleFlags
 	switch err := f.parse(args, out, errs); {
 	case errors.Is(err, flag.ErrHelp):
@@ -106,6 +108,9 @@ func runPebble(ctx context.Context, args []string, out, errs io.Writer) error {
 	config.Dir = f.keep
 	config.Log = slog.New(slog.NewTextHandler(out, nil))
 	pebbleEnvironment(&config, os.Getenv, logger)
+	if len(config.CAAIdentities) == 0 {
+		logger.Print("No CAA identities configured, using default [pebble.letsencrypt.org]")
+	}
 	if f.dnsServer != "" {
 		if config.DNSServer, err = dnsAddress(ctx, f.dnsServer); err != nil {
 			return fmt.Errorf("-dnsserver %q: %w", f.dnsServer, err)

@@ -46,7 +46,7 @@ func (f *Front) newAccount(ctx context.Context, r keyRequest) (reply, error) {
 	if err := f.tell(r.request, limits, err); err != nil {
 		return reply{}, fmt.Errorf("registering an account: %w", err)
 	}
-	return reply{status: status, location: r.base.account(account.ID), body: r.base.wireAccount(account), links: f.limitsLink(r.base, account)}, nil
+	return reply{status: status, location: r.base.account(account.ID), body: f.showAccount(r.base, account), links: f.limitsLink(r.base, account)}, nil
 }
 
 // register makes a new account.
@@ -96,7 +96,7 @@ func (f *Front) account(ctx context.Context, r accountRequest) (reply, error) {
 			return reply{}, fmt.Errorf("updating account %s: %w", r.account.ID, err)
 		}
 	}
-	return reply{status: http.StatusOK, body: r.base.wireAccount(account), links: f.limitsLink(r.base, account)}, nil
+	return reply{status: http.StatusOK, body: f.showAccount(r.base, account), links: f.limitsLink(r.base, account)}, nil
 }
 
 // pageSize is how many orders a page of the list looks at (RFC 8555 §7.1.2.1).

@@ -156,6 +156,9 @@ func (f *Front) respond(ctx context.Context, r accountRequest) (later func(), er
 		if problem != nil {
 			return problem
 		}
+		if after.Lease == before.Lease && f.Manners.Once {
+			return acme.Problemf(acme.TypeMalformed, "the challenge has been responded to")
+		}
 		if after.Lease == before.Lease {
 			return nil // under way or final
 		}

@@ -37,6 +37,10 @@ func (f *Front) directory(_ *http.Request, b base) reply {
 	if f.Page != nil {
 		meta.Website = b.at("")
 	}
+	var shown any = meta
+	if f.Manners.Wordy {
+		shown = wordyMeta{meta, meta.ExternalAccountRequired}
+	}
 	return reply{status: http.StatusOK, body: map[string]any{
 		"newNonce":    b.at(b.paths.NewNonce),
 		"newAccount":  b.at(b.paths.NewAccount),
@@ -45,7 +49,7 @@ func (f *Front) directory(_ *http.Request, b base) reply {
 		"revokeCert":  b.at(b.paths.RevokeCert),
 		"keyChange":   b.at(b.paths.KeyChange),
 		"renewalInfo": b.at(b.paths.RenewalInfo), // RFC 9773 §3
-		"meta":        meta,
+		"meta":        shown,
 		f.grease:      greaseText,
 	}}
 }

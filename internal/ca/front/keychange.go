@@ -14,7 +14,7 @@ import (
 // keyChange gives an account another key (RFC 8555 §7.3.5). The old key signed the
 // request; the new one signed its payload.
 func (f *Front) keyChange(ctx context.Context, r accountRequest) (reply, error) {
-	newKey, req, problem := readKeyChange(r)
+	newKey, req, problem := f.readKeyChange(r)
 	if problem != nil {
 		return reply{}, problem
 	}
@@ -45,11 +45,11 @@ func (f *Front) keyChange(ctx context.Context, r accountRequest) (reply, error) 
 	if err != nil {
 		return reply{}, fmt.Errorf("changing the key of account %s: %w", r.account.ID, err)
 	}
-	return reply{status: http.StatusOK, body: r.base.wireAccount(account)}, nil
+	return reply{status: http.StatusOK, body: f.showAccount(r.base, account)}, nil
 }
 
 // readKeyChange makes the checks of RFC 8555 §7.3.5 that need no database: 2 to 6.
-func readKeyChange(r accountRequest) (*acme.Key, acme.KeyChange, *acme.Problem) {
+func (f *Front) readKeyChange(r accountRequest) (*acme.Key, acme.KeyChange, *acme.Problem) {
 	refuse := func(format string, args ...any) (*acme.Key, acme.KeyChange, *acme.Problem) {
 		return nil, acme.KeyChange{}, acme.Problemf(acme.TypeMalformed, format, args...)
 	}
@@ -68,7 +68,7 @@ func readKeyChange(r accountRequest) (*acme.Key, acme.KeyChange, *acme.Problem) 
 		return refuse(`the JWS in the payload has another "url" than the request`)
 	}
 	// Before anything is computed with it: the size of a key is up to its sender.
-	if problem := rules.CheckAccountKey(key); problem != nil {
+	if problem := f.Policy.CheckAccountKey(key); problem != nil {
 		return nil, acme.KeyChange{}, problem
 	}
 	if problem := inner.Verify(key); problem != nil {

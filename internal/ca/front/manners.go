@@ -21,6 +21,14 @@ type Manners struct {
 	NeedsUserAgent bool // requests must say which program sends them (RFC 8555 §6.1)
 	PlainResponses bool // a response to a challenge is {} and nothing else (RFC 8555 §7.5.1), and no payload has ACME v1's "resource"
 
+	// Wordy answers have JSON over many lines, a charset with the media type, the "key" of an account and
+	// "externalAccountRequired" even if it is false.
+	Wordy bool
+	// AnyCase takes the members of payloads whatever their case, as encoding/json does.
+	AnyCase bool
+	// Once refuses a second response to a challenge, and a second request to finalize an order.
+	Once bool
+
 	PageSize int // orders on a page of the list; 0 means what a CA shows
 	// AuthzPause and OrderPause are the Retry-After of what is processing, and RenewalPause that of renewal
 	// information. 0 means what a CA says; less than that means none.

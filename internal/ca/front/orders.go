@@ -66,7 +66,7 @@ func ownOrder(tx *store.Tx, r accountRequest) (rules.Order, []rules.Authz, error
 // A crash before the commit leaves the order ready. One after it leaves the order
 // processing under a lease, and whoever finds that lapsed issues the certificate.
 func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
-	req, csr, problem := readFinalize(r.payload)
+	req, csr, problem := f.readFinalize(r.payload)
 	if problem != nil {
 		return reply{}, problem
 	}
@@ -84,6 +84,9 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		after, problem := before.Finalize(authzs, csr, f.Worker.Lease(tx.Now), tx.Now)
 		if problem != nil {
 			return problem
+		}
+		if before.CSRDigest != nil && f.Manners.Once {
+			return acme.Problemf(acme.TypeOrderNotReady, "the order has been finalized")
 		}
 		if before.CSRDigest != nil {
 			return nil // the same request again: it was taken up the first time
@@ -113,7 +116,7 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 }
 
 // readFinalize reads the payload of a finalize request, and the CSR in it.
-func readFinalize(payload []byte) (req acme.Finalize, csr rules.CSR, problem *acme.Problem) {
+func (f *Front) readFinalize(payload []byte) (req acme.Finalize, csr rules.CSR, problem *acme.Problem) {
 	if req, problem = decode[acme.Finalize](payload); problem != nil {
 		return req, csr, problem
 	}
@@ -124,7 +127,7 @@ func readFinalize(payload []byte) (req acme.Finalize, csr rules.CSR, problem *ac
 	if problem != nil {
 		return req, csr, problem
 	}
-	csr, problem = rules.ParseCSR(der)
+	csr, problem = f.Policy.CSR.Parse(der)
 	return req, csr, problem
 }
 

@@ -3,7 +3,6 @@ package front
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -32,7 +31,7 @@ type reply struct {
 func (f *Front) write(v *visit, answer reply) error {
 	data, mediaType := answer.raw, answer.mediaType
 	if answer.body != nil {
-		encoded, err := json.Marshal(answer.body)
+		encoded, err := f.encode(answer.body)
 		if err != nil {
 			return fmt.Errorf("encoding an answer: %w", err)
 		}
@@ -58,7 +57,7 @@ func (f *Front) write(v *visit, answer reply) error {
 		h.Set("Vary", answer.vary)
 	}
 	if mediaType != "" {
-		h.Set("Content-Type", mediaType)
+		h.Set("Content-Type", f.labelled(mediaType))
 	}
 	if answer.status != http.StatusNoContent {
 		h.Set("Content-Length", strconv.Itoa(len(data)))

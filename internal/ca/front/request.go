@@ -74,9 +74,9 @@ func (f *Front) authenticate(v *visit) (reply, error) {
 	if !f.redeem(jws.Header.Nonce) {
 		return reply{}, acme.Problemf(acme.TypeBadNonce, "the nonce is unknown, expired or used: sign again with the one in the header Replay-Nonce of this response")
 	}
-	signed := request{base: v.base, url: v.address(), ids: v.ids, query: v.URL.Query(), accept: v.Header.Values("Accept"), payload: jws.Payload, client: clientOf(v.Request), header: v.w.Header()}
+	signed := request{base: v.base, url: v.address(), ids: v.ids, query: v.URL.Query(), accept: v.Header.Values("Accept"), payload: f.folded(jws.Payload), client: clientOf(v.Request), header: v.w.Header()}
 	if jws.Header.URL != signed.url { // RFC 8555 §6.4: string equality
-		return reply{}, acme.Problemf(acme.TypeUnauthorized, `"url" in the protected header is %.256q, but the request went to %s`, jws.Header.URL, signed.url)
+		return reply{}, acme.Problemf(acme.TypeUnauthorized, `"url" in the protected header is %.256q, but the request went to %s`, jws.Header.URL, signed.url).Breaking(acme.RuleURL)
 	}
 	if jws.Header.Key != nil {
 		return f.authenticateKey(v, jws, signed)
@@ -91,7 +91,7 @@ func (f *Front) authenticateKey(v *visit, jws *acme.JWS, signed request) (reply,
 		return reply{}, acme.Problemf(acme.TypeMalformed, `"jwk" cannot sign this request: name your account in "kid" (RFC 8555 §6.2)`)
 	}
 	// Before anything is computed with it: the size of a key is up to its sender.
-	if problem := rules.CheckAccountKey(key); problem != nil {
+	if problem := f.Policy.CheckAccountKey(key); problem != nil {
 		return reply{}, problem
 	}
 	if problem := jws.Verify(key); problem != nil {
@@ -108,7 +108,7 @@ func (f *Front) authenticateAccount(v *visit, jws *acme.JWS, signed request) (re
 	unknown := acme.Problemf(acme.TypeAccountDoesNotExist, `"kid" %.256q is not an account of this server: register one`, jws.Header.KeyID)
 	id, ok := f.accountID(jws.Header.KeyID)
 	if !ok {
-		return reply{}, unknown
+		return reply{}, unknown.Breaking(acme.RuleKeyID)
 	}
 	var account rules.Account
 	err := f.DB.View(v.Context(), func(tx *store.Tx) (err error) {

@@ -36,6 +36,9 @@ func Paths() front.Paths {
 	}
 }
 
+// csrRules are Pebble's: of a CSR, the SAN and the key count.
+var csrRules = rules.CSRRules{SANAlone: true}
+
 // The lifetimes that Pebble has.
 const (
 	defaultValidity = 90 * 24 * time.Hour
@@ -58,13 +61,14 @@ func (s *Server) openRoles(ctx context.Context) error {
 		return err
 	}
 	prober := validate.New(validate.Config{
-		Resolver: resolver, HTTP01Port: s.config.HTTPPort, TLSALPN01Port: s.config.TLSPort,
+		AnyPort: true, Resolver: resolver, HTTP01Port: s.config.HTTPPort, TLSALPN01Port: s.config.TLSPort,
 		// A test may have its servers anywhere.
 		Allow:   []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
 		Timeout: 15 * time.Second, Log: s.log,
 	})
 	s.worker = work.New(work.Config{
 		DB: s.db, Log: s.log, Signer: signer, Proving: s.proving(), CAA: s.caa(),
+		CSR:       csrRules,
 		Validator: prover{Prober: prober, sleep: s.config.Sleep, alwaysValid: s.config.AlwaysValid},
 		Lease:     time.Minute + 2*s.config.Sleep,
 	})
@@ -124,7 +128,7 @@ func (s *Server) certificateProfiles() (list []sign.Profile) {
 
 // policy is what can be ordered: everything but what is blocked.
 func (s *Server) policy() rules.Policy {
-	p := rules.Policy{AnyName: true, IssuerEnd: s.chains[0].intermediates[0].certificate.NotAfter, TermsOfService: Terms, TermsProblem: acme.TypeUserActionRequired, Proving: s.proving(), CAA: s.caa()}
+	p := rules.Policy{AnyName: true, LeastRSA: 1024, CSR: csrRules, IssuerEnd: s.chains[0].intermediates[0].certificate.NotAfter, TermsOfService: Terms, TermsProblem: acme.TypeUserActionRequired, Proving: s.proving(), CAA: s.caa()}
 	if s.config.ExternalRequired {
 		p.External = rules.Required
 	}
@@ -173,16 +177,27 @@ func (s *Server) manners() front.Manners {
 	}
 	return front.Manners{
 		RejectNonces: s.config.RejectNonces, ForgetProofs: 100 - s.config.ReuseProofs,
-		AnyProfile: true, Asynchronous: true, Shuffle: true, NeedsUserAgent: true, PlainResponses: s.config.Strict,
+		AnyProfile: true, Wordy: true, AnyCase: true, Once: true, Asynchronous: true, Shuffle: true, NeedsUserAgent: true, PlainResponses: s.config.Strict,
 		PageSize: s.config.PageSize, AuthzPause: none(s.config.AuthzPause), OrderPause: none(s.config.OrderPause),
 		RenewalPause: renewalPause, DateOrSeconds: true,
 		Before: s.faults.before, Retell: retell, Renewal: s.renewals.get, Now: s.clock.Now,
 	}
 }
 
-// retell gives a problem the HTTP status that Pebble has for it, where that is another.
+// as is p under another type.
+func as(p *acme.Problem, kind acme.ProblemType, status int) *acme.Problem {
+	told := *p
+	told.Type = kind
+	return told.WithStatus(status)
+}
+
+// retell gives a problem the type and the HTTP status that Pebble has for it, where that is another.
 func retell(p *acme.Problem) *acme.Problem {
 	switch {
+	case p.Rule == acme.RuleURL, p.Rule == acme.RuleKeyID, p.Rule == acme.RuleCSRForm, p.Type == acme.TypeUnsupportedIdentifier:
+		return as(p, acme.TypeMalformed, 400)
+	case p.Rule == acme.RuleCSRNames:
+		return as(p, acme.TypeUnauthorized, 403)
 	case p.Type == acme.TypeRejectedIdentifier:
 		return p.WithStatus(400)
 	case p.Type == acme.TypeUnauthorized, p.Type == acme.TypeExternalAccountRequired:

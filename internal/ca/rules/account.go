@@ -34,7 +34,7 @@ const (
 
 // NewAccount decides on a newAccount request for a key that has no account yet (RFC 8555 §7.3).
 func NewAccount(p Policy, key *acme.Key, req acme.NewAccount, now time.Time) (Account, *acme.Problem) {
-	if problem := CheckAccountKey(key); problem != nil {
+	if problem := p.CheckAccountKey(key); problem != nil {
 		return Account{}, problem
 	}
 	if p.TermsOfService != "" && !req.TermsOfServiceAgreed {
@@ -54,8 +54,8 @@ func NewAccount(p Policy, key *acme.Key, req acme.NewAccount, now time.Time) (Ac
 }
 
 // CheckAccountKey decides whether key may sign requests (RFC 8555 §6.2).
-func CheckAccountKey(key *acme.Key) *acme.Problem {
-	if why := weakness(key.Public()); why != "" {
+func (p Policy) CheckAccountKey(key *acme.Key) *acme.Problem {
+	if why := weakness(key.Public(), cmp.Or(p.LeastRSA, leastRSA)); why != "" {
 		return acme.Problemf(acme.TypeBadPublicKey, "the account key %s", why)
 	}
 	return nil
@@ -87,8 +87,8 @@ func (a Account) Update(req acme.Account) (Account, *acme.Problem) {
 	return a, nil
 }
 
-// ChangeKey decides on a keyChange request whose signatures have been checked
-// (RFC 8555 §7.3.5). url is the account's own; the store refuses a key that is taken.
+// ChangeKey decides on a keyChange request whose signatures have been checked, and
+// newKey by CheckAccountKey (RFC 8555 §7.3.5). url is the account's own; the store refuses a key that is taken.
 func (a Account) ChangeKey(url string, req acme.KeyChange, newKey *acme.Key) (Account, *acme.Problem) {
 	if req.Account != url {
 		return a, acme.Problemf(acme.TypeMalformed, `"account" of the key change is not the account that signs it`)
@@ -99,9 +99,6 @@ func (a Account) ChangeKey(url string, req acme.KeyChange, newKey *acme.Key) (Ac
 	}
 	if !oldKey.Equal(a.Key) {
 		return a, acme.Problemf(acme.TypeMalformed, `"oldKey" of the key change is not the account's key`)
-	}
-	if problem := CheckAccountKey(newKey); problem != nil {
-		return a, problem
 	}
 	a.Key = newKey
 	return a, nil

@@ -22,8 +22,17 @@ type CSR struct {
 	MustStaple  bool              // it asks for the TLS feature status_request (RFC 7633 §4.2.3.1)
 }
 
-// ParseCSR reads and checks a CSR in DER.
-func ParseCSR(der []byte) (CSR, *acme.Problem) {
+// CSRRules say how a CSR is read. The zero value is how a CA does.
+type CSRRules struct {
+	// SANAlone takes the names of the SAN and overlooks the common name, e-mail addresses and URIs, whatever they are: for tests.
+	SANAlone bool
+}
+
+// ParseCSR reads and checks a CSR in DER as a CA does.
+func ParseCSR(der []byte) (CSR, *acme.Problem) { return CSRRules{}.Parse(der) }
+
+// Parse reads and checks a CSR in DER.
+func (c CSRRules) Parse(der []byte) (CSR, *acme.Problem) {
 	bad := func(format string, args ...any) (CSR, *acme.Problem) {
 		return CSR{}, acme.Problemf(acme.TypeBadCSR, format, args...)
 	}
@@ -32,9 +41,10 @@ func ParseCSR(der []byte) (CSR, *acme.Problem) {
 	}
 	request, err := x509.ParseCertificateRequest(der)
 	if err != nil {
-		return bad("the CSR is not a PKCS #10 request in DER")
+		_, problem := bad("the CSR is not a PKCS #10 request in DER")
+		return CSR{}, problem.Breaking(acme.RuleCSRForm)
 	}
-	if why := weakness(request.PublicKey); why != "" {
+	if why := weakness(request.PublicKey, leastRSA); why != "" {
 		return bad("the key of the CSR %s", why)
 	}
 	switch request.SignatureAlgorithm {
@@ -43,6 +53,9 @@ func ParseCSR(der []byte) (CSR, *acme.Problem) {
 	}
 	if err := request.CheckSignature(); err != nil {
 		return bad("the signature of the CSR does not verify")
+	}
+	if c.SANAlone {
+		request.EmailAddresses, request.URIs, request.Subject.CommonName = nil, nil, ""
 	}
 	if len(request.EmailAddresses) > 0 || len(request.URIs) > 0 {
 		return bad("the CSR asks for e-mail addresses or URIs: leave them out")
@@ -83,7 +96,7 @@ func (c CSR) matches(ordered []acme.Identifier) *acme.Problem {
 		return nil
 	}
 	return acme.Problemf(acme.TypeBadCSR, "the CSR is for %s, but the order is for %s: they must be the same",
-		list(c.Identifiers), list(want))
+		list(c.Identifiers), list(want)).Breaking(acme.RuleCSRNames)
 }
 
 // sorted returns ids in one fixed order, each once.

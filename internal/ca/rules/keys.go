@@ -27,12 +27,15 @@ const fermatRounds = 100
 // smallPrimes is the product of the primes below 752 (BR §6.1.6).
 var smallPrimes = primorial(752)
 
+// leastRSA is how many bits an RSA key has at least (BR §6.1.5).
+const leastRSA = 2048
+
 // weakness says why public is not good enough to identify an account or to be
-// certified (BR §6.1.1.3, §6.1.5, §6.1.6), beginning with a verb; "" if it is.
-func weakness(public crypto.PublicKey) string {
+// certified (BR §6.1.1.3, §6.1.5, §6.1.6), beginning with a verb; "" if it is. An RSA key has at least so many bits.
+func weakness(public crypto.PublicKey, least int) string {
 	switch public := public.(type) {
 	case *rsa.PublicKey:
-		return rsaWeakness(public)
+		return rsaWeakness(public, least)
 	case *ecdsa.PublicKey:
 		// Parsing has checked that the point is on its curve.
 		if name := public.Curve.Params().Name; name != "P-256" && name != "P-384" && name != "P-521" {
@@ -49,11 +52,11 @@ func weakness(public crypto.PublicKey) string {
 	}
 }
 
-func rsaWeakness(public *rsa.PublicKey) string {
+func rsaWeakness(public *rsa.PublicKey, least int) string {
 	n := public.N
 	switch bits := n.BitLen(); {
-	case bits < 2048 || bits > 8192:
-		return fmt.Sprintf("is RSA of %d bits: use 2048 to 8192", bits)
+	case bits < least || bits > 8192:
+		return fmt.Sprintf("is RSA of %d bits: use %d to 8192", bits, least)
 	case bits%8 != 0:
 		return fmt.Sprintf("is RSA of %d bits, which is not a multiple of 8", bits)
 	case public.E != 65537:

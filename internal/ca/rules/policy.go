@@ -23,6 +23,8 @@ type Policy struct {
 	External       ExternalAccounts // whether new accounts need an external one
 	NoSubdomains   bool             // no authorization is for what lies below its domain (RFC 9444)
 	Proving        Proving          // how control of a name can be proven
+	LeastRSA       int              // bits of an account's RSA key, at least; 0 means 2048
+	CSR            CSRRules         // how CSRs are read
 	CAA            CAA              // for which names CAA is asked for
 }
 

@@ -227,7 +227,7 @@ func (a *attempt) redirectPort(to *url.URL) (int, bool) {
 		}
 		port = int(n)
 	}
-	return port, port == 80 || port == 443 || port == a.config.HTTP01Port || port == a.config.TLSALPN01Port
+	return port, a.config.AnyPort || port == 80 || port == 443 || port == a.config.HTTP01Port || port == a.config.TLSALPN01Port
 }
 
 // portsInWords lists the ports that redirects may lead to.

@@ -61,6 +61,7 @@ type Config struct {
 	Resolver      *Resolver
 	HTTP01Port    int            // 0 means 80 (RFC 8555 §8.3)
 	TLSALPN01Port int            // 0 means 443 (RFC 8737 §3); a redirect may lead here too
+	AnyPort       bool           // a redirect may lead to any port: for tests
 	Allow         []netip.Prefix // opened against every rule about targets
 	Timeout       time.Duration  // for one whole proof; 0 means 10 s
 	DialTimeout   time.Duration  // for one connection, and for one TLS handshake; 0 means 3 s

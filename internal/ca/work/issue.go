@@ -16,7 +16,7 @@ import (
 // It may be called any number of times for the same order, on any machine: the
 // signer's journal makes one certificate of it.
 func (w *Worker) issue(ctx context.Context, o rules.Order) error {
-	csr, problem := rules.ParseCSR(o.CSR)
+	csr, problem := w.CSR.Parse(o.CSR)
 	if problem != nil {
 		return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
 	}

@@ -49,6 +49,8 @@ type Config struct {
 	// CAA says for which names the Validator is asked about CAA; the zero value: for none.
 	CAA rules.CAA
 
+	CSR rules.CSRRules // how the CSRs of orders are read, as the front reads them
+
 	Limits rules.Limits // those that are on; failures count here
 
 	Validations int           // in parallel; 0 means 512
