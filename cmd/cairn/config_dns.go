@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca"
 	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
@@ -60,7 +61,7 @@ func (s *caaSection) apply(c *ca.Config) error {
 		return nil
 	}
 	for _, identity := range s.Identities {
-		if err := validate.CheckCAAIdentity(identity); err != nil {
+		if err := acme.CheckCAAIdentity(identity); err != nil {
 			return fmt.Errorf("identities: %q: %w", identity, err)
 		}
 	}
@@ -80,7 +81,7 @@ type resolverFlags struct {
 func (f resolverFlags) apply(c *ca.Config) error {
 	c.DNS.RequireDNSSEC, c.CAAIdentities, c.NoCAA = f.requireDNSSEC, f.caaIdentities, f.noCAA
 	for _, identity := range f.caaIdentities {
-		if err := validate.CheckCAAIdentity(identity); err != nil {
+		if err := acme.CheckCAAIdentity(identity); err != nil {
 			return usageError{fmt.Errorf("--caa-identity %q: %w", identity, err)}
 		}
 	}

@@ -265,7 +265,7 @@ func (c *CA) openFront(ctx context.Context) error {
 		Limits: c.config.Limits,
 		DB:     c.db, Worker: c.worker, Log: c.log,
 		Policy: c.policy(), ExternalKeys: c.config.EAB.Keys, LinkKey: linkKey,
-		URL: c.url, OwnHost: c.own.owns, Chains: c.hierarchy.chains, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page), OnionCAA: c.onionCAA,
+		URL: c.url, OwnHost: c.own.owns, Chains: c.hierarchy.chains, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
 	})
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
-	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
 
 // Challenges says which ways to prove control are offered beside rules.StandardChallenges. The zero value offers no others.
@@ -91,16 +90,4 @@ func (c Config) asked() acme.Subtrees {
 		return c.Names
 	}
 	return c.Names.Union(acme.Subtrees{Domains: []string{"onion"}})
-}
-
-// onionCAA decides on the CAA records of an onion service.
-func (c *CA) onionCAA(set rules.OnionRecords, accountURL string) string {
-	base, wildcard := set.Identifier.Base()
-	records := make([]validate.OnionRecord, len(set.Records))
-	for i, r := range set.Records {
-		records[i] = validate.OnionRecord(r)
-	}
-	return validate.JudgeOnionCAA(records, validate.CAARequest{
-		Identifier: base, Wildcard: wildcard, Method: acme.OnionCSR01, AccountURL: accountURL, Issuers: c.proving.Issuers,
-	})
 }

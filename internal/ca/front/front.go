@@ -59,9 +59,6 @@ type Config struct {
 	Paths Paths
 	// Manners is what a server for tests does otherwise.
 	Manners Manners
-	// OnionCAA says why the CAA records of an onion service do not permit the account at a URL a certificate; "" if they
-	// do. It is needed only where onion-csr-01 is offered.
-	OnionCAA func(set rules.OnionRecords, accountURL string) string
 	// Limits are the rate limits that are on; nil for none.
 	Limits rules.Limits
 	// Page answers GET of "/", "/root.pem" and "/root.der"; nil for none.

@@ -133,7 +133,7 @@ func (f *Front) readFinalize(payload []byte) (req acme.Finalize, csr rules.CSR, 
 
 // onions is what a finalize request says about onion services (RFC 9799 §6.4).
 func (f *Front) onions(r accountRequest, req acme.Finalize, now time.Time) rules.OnionClaim {
-	return rules.OnionClaim{AccountURL: r.kid, Sets: req.OnionCAA, Now: now, Judge: f.OnionCAA}
+	return rules.OnionClaim{AccountURL: r.kid, Sets: req.OnionCAA, Now: now, Issuers: f.Policy.Proving.Issuers}
 }
 
 // refuseCertificateKey refuses to certify a key that any account has (RFC 8555 §11.1) or

@@ -26,14 +26,7 @@ func (p Policy) refuseOnion(base acme.Identifier) *acme.Problem {
 // OnionRecords are the CAA records that an onion service has signed for one of an order's identifiers.
 type OnionRecords struct {
 	Identifier acme.Identifier
-	Records    []CAARecord
-}
-
-// CAARecord is a CAA record (RFC 8659 §4.1).
-type CAARecord struct {
-	Flags uint8
-	Tag   string
-	Value string
+	Records    []acme.CAARecord
 }
 
 // How long a record set may be signed for (RFC 9799 §6.4: 8 hours), with some slack
@@ -63,7 +56,7 @@ func ReadOnionCAA(ids []acme.Identifier, sent map[string]acme.OnionCAA, now time
 	return list, nil
 }
 
-func readOnionCAA(name string, sent map[string]acme.OnionCAA, now time.Time) ([]CAARecord, *acme.Problem) {
+func readOnionCAA(name string, sent map[string]acme.OnionCAA, now time.Time) ([]acme.CAARecord, *acme.Problem) {
 	service := acme.OnionService(name)
 	set, ok := sent[service]
 	if !ok {
@@ -94,7 +87,7 @@ const maxOnionRecords = 100
 
 // parseOnionCAA reads lines such as `caa 128 issue "ca.example"` (RFC 9799 §6, RFC 8659 §4.1.1). What
 // cannot be read is refused: it might be what forbids to issue.
-func parseOnionCAA(text string) (records []CAARecord, why string) {
+func parseOnionCAA(text string) (records []acme.CAARecord, why string) {
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 		line = strings.TrimSuffix(line, "\r")
 		if line == "" {
@@ -112,7 +105,7 @@ func parseOnionCAA(text string) (records []CAARecord, why string) {
 		if !ok || fields[2] == "" {
 			return nil, "a record has no tag, or its value is not closed by a quotation mark"
 		}
-		records = append(records, CAARecord{Flags: uint8(flags), Tag: fields[2], Value: value})
+		records = append(records, acme.CAARecord{Flags: uint8(flags), Tag: fields[2], Value: value})
 		if len(records) > maxOnionRecords {
 			return nil, "they are too many"
 		}
@@ -148,8 +141,7 @@ type OnionClaim struct {
 	AccountURL string // as the client knows it
 	Sets       map[string]acme.OnionCAA
 	Now        time.Time
-	// Judge says why records forbid to issue; "" if they do not (RFC 8659).
-	Judge func(set OnionRecords, accountURL string) string
+	Issuers    []string // the names by which CAA records know this CA
 }
 
 // CheckOnions decides whether the onion services in an order let this CA issue for a CSR (RFC 9799 §3.2, §6). An
@@ -161,12 +153,13 @@ func CheckOnions(o Order, csr CSR, claim OnionClaim) *acme.Problem {
 	}
 	var refused []*acme.Problem
 	for _, set := range sets {
-		base, _ := set.Identifier.Base()
+		base, wildcard := set.Identifier.Base()
 		if key, err := acme.OnionKey(base.Value); err != nil || key.Equal(csr.PublicKey) {
 			return acme.Problemf(acme.TypeBadCSR, "the key of the CSR is that of an onion service: make another one (RFC 9799 §3.2)")
 		}
-		why := claim.Judge(set, claim.AccountURL)
-		if why != "" {
+		// There is no tree to climb: a service and all below it have one set (RFC 9799 §6.1), and the rest is as in the DNS.
+		issuance := acme.Issuance{Wildcard: wildcard, Method: acme.OnionCSR01, AccountURL: claim.AccountURL, Issuers: claim.Issuers}
+		if why := issuance.RefusedBy(set.Records); why != "" {
 			refused = append(refused, acme.Problemf(acme.TypeCAA, "the CAA records of %s do not permit the certificate: %s", acme.OnionService(base.Value), why).About(set.Identifier))
 		}
 	}

@@ -21,6 +21,10 @@ type CAARequest struct {
 	Issuers    []string           `json:"issuers"`    // the authority's own CAA identities, lower case
 }
 
+func (r CAARequest) issuance() acme.Issuance {
+	return acme.Issuance{Wildcard: r.Wildcard, Method: r.Method, AccountURL: r.AccountURL, Issuers: r.Issuers}
+}
+
 // CAAFinding is what CAA said, for the evidence.
 type CAAFinding struct {
 	At      string   `json:"at,omitempty"`      // the name that has the relevant records; "" if none has any
@@ -61,24 +65,9 @@ func checkCAARequest(r CAARequest) error {
 		return errors.New("the authority has no CAA identity")
 	}
 	for _, issuer := range r.Issuers {
-		if err := CheckCAAIdentity(issuer); err != nil {
+		if err := acme.CheckCAAIdentity(issuer); err != nil {
 			return fmt.Errorf("CAA identity %.256q: %w", issuer, err)
 		}
-	}
-	return nil
-}
-
-// CheckCAAIdentity says what is wrong with a domain name that is to stand for the
-// authority in CAA records.
-func CheckCAAIdentity(identity string) error {
-	value, ok := parseIssue(identity)
-	switch {
-	case identity == "":
-		return errors.New("it is empty")
-	case strings.ToLower(identity) != identity:
-		return errors.New("it belongs in lower case")
-	case !ok || value.Issuer != identity:
-		return errors.New("it is not a domain name, for example ca.example")
 	}
 	return nil
 }
@@ -94,7 +83,7 @@ func (p *Prober) caa(ctx context.Context, r CAARequest, evidence *Evidence) erro
 	if len(found.records) == 0 {
 		return nil
 	}
-	finding.At, finding.Refusal = found.Name, judgeCAA(found.records, r)
+	finding.At, finding.Refusal = found.Name, r.issuance().RefusedBy(found.records)
 	for _, record := range found.records[:min(len(found.records), maxEvidenceItems)] {
 		finding.Records = append(finding.Records, record.String())
 	}
@@ -115,7 +104,7 @@ func describe(r CAARequest) string {
 
 // remedy says which record would permit the issuance, and where it belongs.
 func remedy(found caaSet, r CAARequest) string {
-	if record, ok := unknownCritical(found.records); ok {
+	if record, ok := acme.UndecidableCAA(found.records); ok {
 		return fmt.Sprintf("Without the record %s the authority could decide", record)
 	}
 	at, tag := found.Name, "issue"
@@ -131,7 +120,7 @@ func remedy(found caaSet, r CAARequest) string {
 // caaSet is what is known of the CAA records of one name.
 type caaSet struct {
 	Lookup
-	records []caaRecord
+	records []acme.CAARecord
 	server  string
 	alias   string // where aliases led, "" if nowhere
 }
@@ -204,4 +193,15 @@ func (r *Resolver) caa(ctx context.Context, name string) (caaSet, error) {
 		return found, nil
 	}
 	return found, out.err("the CAA records of " + found.Name + " cannot be looked up, so the authority cannot know whether it may issue")
+}
+
+// caaRecords are those among records.
+func caaRecords(records []dns.RR) []acme.CAARecord {
+	var list []acme.CAARecord
+	for _, rr := range records {
+		if caa, ok := rr.(*dns.CAA); ok {
+			list = append(list, acme.CAARecord{Flags: caa.Flag, Tag: caa.Tag, Value: caa.Value})
+		}
+	}
+	return list
 }

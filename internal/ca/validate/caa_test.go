@@ -1,7 +1,6 @@
 package validate_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -17,118 +16,6 @@ const account = "https://ca.lan:8443/acct/17"
 func caaRequest(name string) validate.CAARequest {
 	base, wildcard := acme.IdentifierFor(name).Base()
 	return validate.CAARequest{Identifier: base, Wildcard: wildcard, Method: acme.DNS01, AccountURL: account, Issuers: []string{"ca.example", "ca2.example"}}
-}
-
-// caaRules are record sets and what they permit. A record is "FLAGS TAG VALUE".
-var caaRules = []struct {
-	records string // separated by |
-	name    string // "" means a.test
-	want    string // a part of the refusal, "" if permitted
-}{
-	{"", "", ""},
-	{"0 issue ca.example", "", ""},
-	{"0 issue ca2.example", "", ""},
-	{"0 issue CA.Example", "", ""},
-	{"0 ISSUE ca.example", "", ""},
-	{"128 issue ca.example", "", ""},
-	{"0 issue \t ca.example \t", "", ""},
-	{"0 issue other.example", "", `0 issue "other.example" permits another authority`},
-	{"0 issue other.example|0 issue ca.example", "", ""},
-	{"0 issue other.example|0 issue third.example", "", "; "},
-	{"0 issue ;", "", "permits nobody"},
-	{"0 issue ", "", "permits nobody"},
-	{"0 issue ;|0 issue ca.example", "", ""},
-	{"0 issue sub.ca.example", "", "another authority"},
-	{"0 issue example", "", "another authority"},
-	// A set without issue restricts nothing (RFC 8659 §4.2).
-	{"0 iodef mailto:x@a.test", "", ""},
-	{"0 issuewild ;", "", ""},
-	{"128 iodef mailto:x@a.test|128 issuemail ;|128 contactemail x@a.test", "", ""},
-	// Wildcards (RFC 8659 §4.3).
-	{"0 issue other.example|0 issuewild ca.example", "*.a.test", ""},
-	{"0 issue ca.example|0 issuewild ;", "*.a.test", `0 issuewild ";"`},
-	{"0 issue ca.example|0 issuewild ;", "", ""},
-	{"0 issue ca.example", "*.a.test", ""},
-	{"0 issue other.example", "*.a.test", "another authority"},
-	// The critical flag (RFC 8659 §4.1), and flags that are none.
-	{"128 tbs unknown|0 issue ca.example", "", "is critical"},
-	{"255 tbs unknown|0 issue ca.example", "", "is critical"},
-	{"0 tbs unknown|0 issue ca.example", "", ""},
-	{"127 tbs unknown|0 issue ca.example", "", ""},
-	{"128  x|0 issue ca.example", "", "is critical"},
-	// What is malformed permits nobody, and forbids nothing to whom another record permits it.
-	{"0 issue ca.example.", "", "malformed"},
-	{"0 issue .ca.example", "", "malformed"},
-	{"0 issue ca..example", "", "malformed"},
-	{"0 issue -ca.example", "", "malformed"},
-	{"0 issue ca.example other", "", "malformed"},
-	{"0 issue ca.example\xff", "", "malformed"},
-	{"0 issue ca.example; accounturi", "", "malformed"},
-	{"0 issue ca.example; =x", "", "malformed"},
-	{"0 issue ca.example; a=b;", "", "malformed"},
-	{"0 issue ca.example; a=b c", "", "malformed"},
-	{"0 issue ca.example;;", "", "malformed"},
-	{"0 issue %%%%%", "", "malformed"},
-	{"0 issue %%%%%|0 issue ca.example", "", ""},
-	// Parameters.
-	{"0 issue ca.example;", "", ""},
-	{"0 issue ca.example ; \t policy=ev ; x-y=", "", ""},
-	{"0 issue ca.example; accounturi=" + account, "", ""},
-	{"0 issue ca.example; accounturi = " + account, "", ""},
-	{"0 issue ca.example; AccountURI=" + account + "0", "", "another account"},
-	{"0 issue ca.example; accounturi=" + strings.ToUpper(account), "", "another account"},
-	{"0 issue ca.example; accounturi=", "", "another account"},
-	{"0 issue ca.example; accounturi=" + account + "; accounturi=" + account, "", "twice"},
-	{"0 issue ca.example; accounturi=https://ca.lan:8443/acct/18|0 issue ca.example; accounturi=" + account, "", ""},
-	{"0 issue other.example; accounturi=" + account, "", "another authority"},
-	{"0 issue ca.example; validationmethods=dns-01", "", ""},
-	{"0 issue ca.example; validationmethods=http-01,dns-01", "", ""},
-	{"0 issue ca.example; validationmethods=ca-tbr-7", "", ""},
-	{"0 issue ca.example; validationmethods=http-01", "", "does not permit dns-01"},
-	{"0 issue ca.example; validationmethods=ca-tbr-19", "", "does not permit dns-01"},
-	{"0 issue ca.example; validationmethods=", "", "does not permit"},
-	{"0 issue ca.example; validationmethods=dns-01,", "", "does not permit"},
-	{"0 issue ca.example; validationmethods=dns-01,*", "", "does not permit"},
-	{"0 issue ca.example; validationmethods=DNS-01", "", "does not permit"},
-	{"0 issue ca.example; validationmethods=dns-01; validationmethods=dns-01", "", "twice"},
-	{"0 issue ca.example; validationmethods=dns-01; accounturi=x", "", "another account"},
-	{"0 issuewild ca.example; validationmethods=http-01", "*.a.test", "does not permit"},
-}
-
-// What a record set permits, as RFC 8659 §4 and RFC 8657 have it.
-func TestCAARules(t *testing.T) {
-	for _, test := range caaRules {
-		if test.name == "" {
-			test.name = "a.test"
-		}
-		got := validate.JudgeCAA(caaOf(test.records), caaRequest(test.name))
-		if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
-			t.Errorf("%s for %s: %q, want %q", test.records, test.name, got, test.want)
-		}
-	}
-}
-
-// caaOf reads records "FLAGS TAG VALUE", separated by |.
-func caaOf(text string) (list []dns.RR) {
-	for record := range strings.SplitSeq(text, "|") {
-		fields := strings.SplitN(record, " ", 3)
-		if len(fields) < 3 {
-			continue
-		}
-		caa := &dns.CAA{Hdr: dns.RR_Header{Name: "a.test.", Rrtype: dns.TypeCAA, Class: dns.ClassINET}, Tag: fields[1], Value: fields[2]}
-		fmt.Sscan(fields[0], &caa.Flag)
-		list = append(list, caa)
-	}
-	return list
-}
-
-// A long list of records makes no long sentence.
-func TestCAASentenceIsBounded(t *testing.T) {
-	list := caaOf(strings.TrimSuffix(strings.Repeat("0 issue "+strings.Repeat("x", 4000)+"|", 50), "|"))
-	got := validate.JudgeCAA(list, caaRequest("a.test"))
-	if len(got) > 2000 || !strings.Contains(got, "46 more do not permit it") {
-		t.Errorf("%d octets: %s", len(got), got)
-	}
 }
 
 // caaZone has a tree of names; each test says what is asked and what comes of it.

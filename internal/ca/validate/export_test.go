@@ -87,9 +87,6 @@ func CheckALPNCertificate(cert *x509.Certificate, id acme.Identifier, keyAuthori
 	return string(checkALPNCertificate(cert, id, sha256.Sum256([]byte(keyAuthorization))))
 }
 
-// JudgeCAA tells why a set of CAA records forbids an issuance, "" if it does not.
-func JudgeCAA(records []dns.RR, r CAARequest) string { return judgeCAA(caaRecords(records), r) }
-
 // TrustsAD tells the full form of a DNS server, and whether its AD bit counts.
 func TrustsAD(server string) (full string, trusted bool, err error) {
 	u, err := parseUpstream(server)

@@ -6,39 +6,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
-
-// Who is permitted by a value is named in it, in full; and one record more never
-// changes what another one permits, unless it is critical and unknown.
-func FuzzCAA(f *testing.F) {
-	for _, seed := range []string{"ca.example", "", ";", "ca.example;", " ca.example ; accounturi=" + account, "ca.example; validationmethods=dns-01,http-01", "ca.example; validationmethods=",
-		"%%%", "ca.example; a=b; c = d ", "ca.example; a", "CA.EXAMPLE", "ca.example.", "\u212a.example", "ca.example;accounturi=x;accounturi=y"} {
-		f.Add(uint8(0), "issue", seed, false)
-		f.Add(uint8(128), "issuewild", seed, true)
-	}
-	f.Add(uint8(128), "tbs", "Unknown", false)
-	f.Add(uint8(128), "", "", false)
-	f.Fuzz(func(t *testing.T, flag uint8, tag, value string, wildcard bool) {
-		r := caaRequest("a.test")
-		r.Wildcard = wildcard
-		record := &dns.CAA{Flag: flag, Tag: tag, Value: value}
-		why := validate.JudgeCAA([]dns.RR{record}, r)
-		issue := strings.EqualFold(tag, "issue") || wildcard && strings.EqualFold(tag, "issuewild")
-		named := strings.Contains(strings.ToLower(value), "ca.example") || strings.Contains(strings.ToLower(value), "ca2.example")
-		if issue && why == "" && !named {
-			t.Errorf("%d %s %q permits", flag, tag, value)
-		}
-		if len(why) > 2000 || strings.ContainsFunc(why, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-			t.Errorf("it is told %q", why)
-		}
-		open := []dns.RR{record, &dns.CAA{Tag: "issue", Value: "ca.example"}, &dns.CAA{Tag: "issuewild", Value: "ca.example"}}
-		if more := validate.JudgeCAA(open, r); more != "" && !strings.Contains(more, "is critical") {
-			t.Errorf("%d %s %q beside one that permits: %s", flag, tag, value, more)
-		}
-	})
-}
 
 // A message with CAA records, as it comes from the network.
 func FuzzReadCAA(f *testing.F) {
@@ -111,23 +80,6 @@ func FuzzServer(f *testing.F) {
 		}
 		if secret := strings.HasPrefix(full, "tls://") || strings.HasPrefix(full, "https://"); secret && !trusted {
 			t.Errorf("%q is not trusted", full)
-		}
-	})
-}
-
-// A name that stands for the authority is one that its own rules match.
-func FuzzCAAIdentity(f *testing.F) {
-	for _, seed := range []string{"ca.example", "", "CA.example", "ca.example.", "a;b", "*.a", "-"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, identity string) {
-		if validate.CheckCAAIdentity(identity) != nil {
-			return
-		}
-		r := caaRequest("a.test")
-		r.Method, r.Issuers = acme.HTTP01, []string{identity}
-		if why := validate.JudgeCAA([]dns.RR{&dns.CAA{Tag: "issue", Value: identity}}, r); why != "" {
-			t.Errorf("%q: %s", identity, why)
 		}
 	})
 }

@@ -60,20 +60,3 @@ func (a *attempt) onionCSR01() error {
 	}
 	return nil
 }
-
-// OnionRecord is a CAA record that an onion service has signed (RFC 9799 §6.4).
-type OnionRecord struct {
-	Flags uint8
-	Tag   string
-	Value string
-}
-
-// JudgeOnionCAA says why the records of an onion service do not permit an issuance; "" if they do. There is no tree to
-// climb: a service and all below it have one set (RFC 9799 §6.1), and the rest is as in the DNS.
-func JudgeOnionCAA(records []OnionRecord, r CAARequest) string {
-	var set []caaRecord
-	for _, record := range records {
-		set = append(set, caaRecord{record.Flags, record.Tag, record.Value})
-	}
-	return judgeCAA(set, r)
-}
