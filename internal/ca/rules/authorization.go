@@ -170,6 +170,21 @@ func (a Authz) Settle(o Outcome, now time.Time) Authz {
 	return a.until(o.Until)
 }
 
+// PutOff has a validation that could not be made looked at again after a pause. That is no fault of the client's: no error
+// is shown, and no response can start it before (waits). Else a client for whom something of ours
+// fails could have its target looked at as often as it likes, since none of it would count as a try.
+func (a Authz) PutOff(pause time.Duration, now time.Time) Authz {
+	a.Lease = Lease{Due: now.Add(pause)}
+	if a.StatusAt(now) != acme.StatusPending {
+		a.Lease = Lease{} // expired: nothing can come of it
+	}
+	if attempted := a.Attempted(); attempted != nil && attempted.Status == acme.StatusProcessing {
+		a.Challenges = append([]Challenge(nil), a.Challenges...)
+		a.Attempted().Error = nil
+	}
+	return a
+}
+
 // Update decides on a request to the authorization's URL: a client can give it up
 // while it is pending or valid (RFC 8555 §7.5.2).
 func (a Authz) Update(req acme.Deactivation, now time.Time) (Authz, *acme.Problem) {

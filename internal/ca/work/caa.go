@@ -12,7 +12,8 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
-// caaTries is how often a look for CAA that failed for now is made before an order fails for it.
+// caaTries is how often, at most, a look for CAA that failed for now is made before an order fails for it. Where slow
+// servers use up the time of the work, it is fewer: the order must come to an end.
 const caaTries = 3
 
 // caaParallel bounds how many names of one order are asked for at once.
@@ -44,7 +45,8 @@ func (w *Worker) recheckCAA(ctx context.Context, o rules.Order) (*acme.Problem, 
 		})
 	}
 	all.Wait()
-	if err := errors.Join(faults...); err != nil {
+	// One refusal is the end of the order, whatever the other names would have come to.
+	if err := errors.Join(faults...); err != nil && len(refused) == 0 {
 		return nil, fmt.Errorf("asking for CAA again: %w", err)
 	}
 	return rules.RefusedByCAA(refused), nil
@@ -70,35 +72,47 @@ func (w *Worker) recheckOne(ctx context.Context, r rules.Recheck) (*acme.Problem
 	if proof == nil {
 		return nil, fmt.Errorf("authorization %s of a finalized order was never proven", a.ID)
 	}
+	var last *acme.Problem // that may go away
 	for try := range caaTries {
 		found, err := w.askCAA(ctx, r.Identifier, *proof)
-		if err != nil {
+		switch {
+		case err != nil && last != nil && w.life.Err() == nil && ctx.Err() != nil:
+			return last, nil // the time was over before there was another answer
+		case err != nil:
 			return nil, err
 		}
-		if err := w.noteCAA(ctx, r, found); err != nil {
+		if err := w.noteCAA(r, found); err != nil {
 			return nil, err
 		}
-		if found.Problem == nil || !found.Temporary || try == caaTries-1 {
-			return found.Problem, nil
+		pause := w.Again << try
+		if last = found.Problem; last == nil || !found.Temporary || try == caaTries-1 || remaining(ctx) <= pause {
+			return last, nil
 		}
 		select {
-		case <-ctx.Done():
+		case <-ctx.Done(): // by Stop: there was time enough
 			return nil, context.Cause(ctx)
-		case <-time.After(w.Again << try):
+		case <-time.After(pause):
 		}
 	}
-	return nil, nil // not reached: the last try returns
+	return last, nil // not reached: the last try returns
 }
 
-// noteCAA saves what a look for CAA found.
-func (w *Worker) noteCAA(ctx context.Context, r rules.Recheck, found answer) error {
+// remaining is how much of the time for a piece of work is left. All work has a deadline.
+func remaining(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
+	return time.Until(deadline)
+}
+
+// noteCAA saves what a look for CAA found, also if the deadline of the asking has come: the next look need not
+// be about what is known.
+func (w *Worker) noteCAA(r rules.Recheck, found answer) error {
 	a := r.Authz
 	evidence, err := found.Evidence.Encode(maxEvidence)
 	if err != nil {
 		return fmt.Errorf("encoding the evidence of CAA: %w", err)
 	}
 	seen := store.Attempt{Method: caaMethod, OK: found.Problem == nil, Problem: found.Problem, Evidence: store.Pack(evidence)}
-	return w.DB.Update(ctx, func(tx *store.Tx) error {
+	return w.DB.Update(context.Background(), func(tx *store.Tx) error {
 		if err := insertAttempts(tx, a, []store.Attempt{seen}); err != nil || found.Problem != nil || a.Asked() != r.Identifier {
 			return err
 		}

@@ -137,3 +137,63 @@ func TestCAAIsAskedAgainBeforeIssuance(t *testing.T) {
 		})
 	}
 }
+
+// TestSlowCAAEndsTheOrder: a server that uses up the time of the work, and then fails, is looked at less often; but the
+// order comes to an end, and is not put off again and again.
+func TestSlowCAAEndsTheOrder(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		takes time.Duration // of each look
+		looks int
+	}{
+		{"at once", 0, 3},
+		{"slow", 10 * time.Second, 2},      // 10 + 3 + 10, and no time for a pause of 6
+		{"very slow", 20 * time.Second, 2}, // the second is broken off
+		{"too slow for another", 26 * time.Second, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				s := &slowCAA{}
+				w := work.New(work.Config{DB: b.db, Validator: s, Signer: signFunc(nil), Log: slog.New(slog.DiscardHandler),
+					CAA: rules.CAA{Identities: []string{"ca.example"}}})
+				running(w, func() {
+					o, a := b.attempted(w)
+					<-w.Validate(a)
+					time.Sleep(8 * time.Hour)
+					s.fails, s.asked, s.takes = true, 0, test.takes
+					<-w.Issue(b.finalize(w, o, b.authz(a.ID)))
+					got := b.order(o.ID)
+					if got.Error == nil || !strings.Contains(got.Error.Error(), "SERVFAIL") || !got.Lease.Due.IsZero() {
+						t.Errorf("error %v, lease %+v", got.Error, got.Lease)
+					}
+					if s.asked != test.looks {
+						t.Errorf("asked %d times, want %d", s.asked, test.looks)
+					}
+				})
+			})
+		})
+	}
+}
+
+// slowCAA permits at first, and then fails after a while.
+type slowCAA struct {
+	fails bool
+	takes time.Duration
+	asked int
+}
+
+func (*slowCAA) Prove(context.Context, validate.Request) (validate.Result, error) {
+	return validate.Result{}, nil
+}
+
+func (s *slowCAA) CAA(ctx context.Context, _ validate.CAARequest) (validate.Result, error) {
+	if s.asked++; !s.fails {
+		return validate.Result{}, nil
+	}
+	select {
+	case <-time.After(s.takes):
+		return silent, nil
+	case <-ctx.Done():
+		return validate.Result{}, ctx.Err()
+	}
+}

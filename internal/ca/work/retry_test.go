@@ -2,6 +2,7 @@ package work_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -99,6 +100,35 @@ func TestV05TheClientMaySayNow(t *testing.T) {
 		}
 		if _, ok := b.again(w, a.ID); ok || looks != 3 || b.authz(a.ID).Status != acme.StatusInvalid {
 			t.Errorf("%s after %d looks", b.authz(a.ID).Status, looks)
+		}
+		_ = w.Stop(t.Context())
+	})
+}
+
+// TestV05OurOwnFaultIsNotHurried: what could not be asked counts as no try, so responses must not bring the next look
+// forward; else a client could have somebody looked at without end.
+func TestV05OurOwnFaultIsNotHurried(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		looks := 0
+		w := b.worker(func(context.Context, validate.Request) (validate.Result, error) {
+			if looks++; looks == 1 {
+				return validate.Result{Problem: refused, Temporary: true}, nil
+			}
+			return validate.Result{}, errors.New("no socket")
+		}, nil)
+		_, a := b.attempted(w)
+		<-w.Validate(a)
+		hurried, ok := b.again(w, a.ID)
+		if !ok {
+			t.Fatal("the response changed nothing")
+		}
+		<-w.Validate(hurried)
+		if _, ok := b.again(w, a.ID); ok {
+			t.Error("a response brought forward what waits for us")
+		}
+		got := b.authz(a.ID)
+		if c := got.Challenges[0]; c.Status != acme.StatusProcessing || c.Error != nil || time.Until(got.Lease.Due) != 10*time.Second || got.Tries != 1 {
+			t.Errorf("challenge %+v, lease %+v, %d tries", c, got.Lease, got.Tries)
 		}
 		_ = w.Stop(t.Context())
 	})

@@ -171,12 +171,7 @@ func insertAttempts(tx *store.Tx, a rules.Authz, seen []store.Attempt) error {
 // putOffAuthz makes a due again after a pause, since cause is no fault of the client's.
 func (w *Worker) putOffAuthz(a rules.Authz, cause error) error {
 	err := w.DB.Update(context.Background(), func(tx *store.Tx) error {
-		later := a
-		later.Lease = rules.Lease{Due: tx.Now.Add(w.Pause)}
-		if a.StatusAt(tx.Now) != acme.StatusPending {
-			later.Lease = rules.Lease{} // expired: nothing can come of it
-		}
-		return tx.UpdateAuthz(a, later)
+		return tx.UpdateAuthz(a, a.PutOff(w.Pause, tx.Now))
 	})
 	if err != nil {
 		return fmt.Errorf("%w; putting it off: %w", cause, err)
