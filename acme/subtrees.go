@@ -30,6 +30,9 @@ func ParseSubtrees(items []string) (Subtrees, error) {
 			continue
 		}
 		id := IdentifierFor(strings.TrimPrefix(strings.TrimPrefix(item, "*."), "."))
+		if strings.Contains(item, "/") {
+			return Subtrees{}, fmt.Errorf("%q is not a range of addresses: write one as 10.0.0.0/8 or fc00::/7", item)
+		}
 		if _, problem := id.Normalize(); problem != nil {
 			return Subtrees{}, fmt.Errorf("%q is neither a domain, an address nor a range: %s", item, problem.Detail)
 		}

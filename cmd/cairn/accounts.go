@@ -21,7 +21,7 @@ type accountFlags struct {
 func (f *accountFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.terms, "terms-change", "grandfather", "when --terms changes: `ask` existing accounts to agree before they go on, or grandfather them")
 	flags.StringVar(&f.eab, "eab", "optional", "external account binding: `required` of every new account, optional, or off")
-	flags.BoolVar(&f.subdomains, "subdomains", true, "let one authorization be for a domain and all below it if a client asks for that (RFC 9444)")
+	flags.BoolVar(&f.subdomains, "subdomains", true, "let one authorization be for a domain and all below it if a client asks for that (RFC 9444); --subdomains=false for never")
 }
 
 func (f *accountFlags) apply(c *ca.Config) error {

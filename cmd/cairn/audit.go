@@ -25,6 +25,7 @@ func newAudit() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			noteNone(cmd.ErrOrStderr(), len(events), "nothing was changed by a command yet")
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 			for _, e := range events {
 				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", e.At.UTC().Format(time.RFC3339), e.Action, e.Subject, e.Detail)
@@ -33,7 +34,7 @@ func newAudit() *cobra.Command {
 		},
 	}
 	dataFlag(cmd, &data)
-	cmd.Flags().IntVarP(&q.Limit, "limit", "n", 50, "how many entries to show, the newest first")
+	cmd.Flags().IntVarP(&q.Limit, "limit", "n", 50, "how many (`N`) entries to show, the newest first")
 	return cmd
 }
 

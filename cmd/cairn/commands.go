@@ -23,6 +23,7 @@ Start with:  cairn up`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("cairn {{.Version}}\n")
+	root.SetUsageFunc(showUsage)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(usageError{err}, "%s --help lists what can be said", cmd.CommandPath())
 	})
@@ -46,6 +47,9 @@ Start with:  cairn up`,
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
+	}
+	if args[0] == "true" || args[0] == "false" {
+		return withHint(usageError{fmt.Errorf("%q belongs to no flag", args[0])}, "write it with =, as in --FLAG=%s", args[0])
 	}
 	return withHint(usageError{fmt.Errorf("%q is not a command of %s", args[0], cmd.CommandPath())},
 		"%s --help lists what can be said", cmd.CommandPath())

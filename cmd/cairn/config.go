@@ -70,12 +70,17 @@ func readConfig(path string, flags *pflag.FlagSet) (configFile, error) {
 			err = decodeStrictly(value, known[key.Value])
 		case flag != nil && !strings.Contains(key.Value, "-") && !slices.Contains(notInFile, flag.Name):
 			err = setFlag(flag, value)
+		case flag != nil && slices.Contains(notInFile, flag.Name):
+			err = fmt.Errorf("it is said on the command line alone, as --%s", flag.Name)
+		case flag != nil:
+			err = fmt.Errorf("here it is written %s", strings.ReplaceAll(flag.Name, "-", "_"))
 		default:
 			err = fmt.Errorf("there is no such key: the sections are %s, all others are flags of `cairn up`, with _ for -",
 				strings.Join(sectionNames(known), ", "))
 		}
 		if err != nil {
-			return c, fmt.Errorf("%s: line %d: %s: %w", path, key.Line, key.Value, err)
+			err = fmt.Errorf("%s: line %d: %s: %w", path, key.Line, key.Value, err)
+			return c, withHint(err, "%s shows what can be in the file", pageOf(key.Value))
 		}
 		c.lines[key.Value] = key.Line
 	}
@@ -90,6 +95,17 @@ func (c configFile) apply(config *ca.Config) error {
 		}
 	}
 	return nil
+}
+
+// pageOf returns the page of the documentation about a section; of all else it is that about the file.
+func pageOf(section string) string {
+	switch section {
+	case "challenges":
+		return "docs/validation.md"
+	case "limits", "perspectives", "profiles":
+		return "docs/" + section + ".md"
+	}
+	return "docs/operating.md"
 }
 
 func sectionNames(of map[string]section) []string {
@@ -120,7 +136,7 @@ func readYAML(path string) (*yaml.Node, error) {
 	}
 	var document yaml.Node
 	if err := yaml.Unmarshal(text, &document); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %s", path, syntaxInWords(err))
 	}
 	if len(document.Content) == 0 {
 		return nil, nil

@@ -15,12 +15,12 @@ import (
 
 // dnsSection says how names are resolved. Flags go before what it says.
 type dnsSection struct {
-	Upstreams     []string      `yaml:"upstreams"`      // as --resolver
-	CAFile        string        `yaml:"ca_file"`        // as --resolver-ca
-	Attempt       time.Duration `yaml:"attempt"`        // for one answer of one upstream, "2s"
-	Timeout       time.Duration `yaml:"timeout"`        // for one whole lookup, "6s"
-	RequireDNSSEC bool          `yaml:"require_dnssec"` // as --require-dnssec
-	SignedName    string        `yaml:"signed_name"`    // a signed zone that each upstream must vouch for; the root by default
+	Upstreams     []string `yaml:"upstreams"`      // as --resolver
+	CAFile        string   `yaml:"ca_file"`        // as --resolver-ca
+	Attempt       span     `yaml:"attempt"`        // for one answer of one upstream, "2s"
+	Timeout       span     `yaml:"timeout"`        // for one whole lookup, "6s"
+	RequireDNSSEC bool     `yaml:"require_dnssec"` // as --require-dnssec
+	SignedName    string   `yaml:"signed_name"`    // a signed zone that each upstream must vouch for; the root by default
 }
 
 func (s *dnsSection) apply(c *ca.Config) error {
@@ -39,12 +39,12 @@ func (s *dnsSection) apply(c *ca.Config) error {
 		}
 		c.DNS.Roots = roots
 	}
-	for field, value := range map[string]time.Duration{"attempt": s.Attempt, "timeout": s.Timeout} {
+	for field, value := range map[string]time.Duration{"attempt": time.Duration(s.Attempt), "timeout": time.Duration(s.Timeout)} {
 		if value < 0 || value > time.Minute || value > 0 && value < 10*time.Millisecond {
 			return fmt.Errorf("%s: it takes a time from 10ms to 1m", field)
 		}
 	}
-	c.DNS.Attempt, c.DNS.Timeout, c.DNS.SignedName = s.Attempt, s.Timeout, s.SignedName
+	c.DNS.Attempt, c.DNS.Timeout, c.DNS.SignedName = time.Duration(s.Attempt), time.Duration(s.Timeout), s.SignedName
 	c.DNS.RequireDNSSEC = c.DNS.RequireDNSSEC || s.RequireDNSSEC
 	return nil
 }

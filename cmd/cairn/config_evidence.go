@@ -9,16 +9,15 @@ import (
 
 // evidenceSection says how long the evidence of validations is kept.
 type evidenceSection struct {
-	Keep *time.Duration `yaml:"keep"` // "720h"
+	Keep *span `yaml:"keep"` // "30d"
 }
 
 func (s *evidenceSection) apply(c *ca.Config) error {
 	if s.Keep == nil {
 		return nil
 	}
-	if *s.Keep < time.Hour {
-		return errors.New("keep: it takes a time of at least an hour, such as 720h")
+	if c.EvidenceKept = time.Duration(*s.Keep); c.EvidenceKept < time.Hour {
+		return errors.New("keep: it takes a time of at least an hour, such as 30d")
 	}
-	c.EvidenceKept = *s.Keep
 	return nil
 }

@@ -9,17 +9,17 @@ import (
 
 // perspectivesSection says how remote perspectives are asked.
 type perspectivesSection struct {
-	Baseline bool           `yaml:"baseline"` // as many as BR §3.2.2.9 asks for
-	Timeout  *time.Duration `yaml:"timeout"`
-	Grace    *time.Duration `yaml:"grace"`
-	Check    *time.Duration `yaml:"check"`
+	Baseline bool  `yaml:"baseline"` // as many as BR §3.2.2.9 asks for
+	Timeout  *span `yaml:"timeout"`
+	Grace    *span `yaml:"grace"`
+	Check    *span `yaml:"check"`
 }
 
 func (s *perspectivesSection) apply(c *ca.Config) error {
 	c.Perspectives.Baseline = s.Baseline
 	for _, field := range []struct {
 		name     string
-		value    *time.Duration
+		value    *span
 		into     *time.Duration
 		min, max time.Duration
 	}{
@@ -32,10 +32,11 @@ func (s *perspectivesSection) apply(c *ca.Config) error {
 		if field.value == nil {
 			continue
 		}
-		if *field.value < field.min || *field.value > field.max {
+		value := time.Duration(*field.value)
+		if value < field.min || value > field.max {
 			return fmt.Errorf("%s: it takes a time from %s to %s", field.name, field.min, field.max)
 		}
-		*field.into = *field.value
+		*field.into = value
 	}
 	return nil
 }

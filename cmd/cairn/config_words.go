@@ -13,8 +13,10 @@ import (
 // What the YAML library says of a value, as of its version 3.
 var (
 	yamlLine    = regexp.MustCompile(`^line \d+: |already defined at line \d+$`)
+	yamlStart   = regexp.MustCompile(`^line \d+: `)
 	yamlNumber  = regexp.MustCompile(`\d+`)
 	yamlUnknown = regexp.MustCompile(`field (.+) not found in type \S+$`)
+	yamlTime    = regexp.MustCompile(`line \d+: "(.*)" is not a time`)
 	yamlType    = regexp.MustCompile("(?s)cannot unmarshal !!(\\S+)(?: `(.*)`)? into (\\S+)$")
 )
 
@@ -28,6 +30,10 @@ func inWords(section *yaml.Node, text string, complaints []string) error {
 	}
 	said := make([]string, len(complaints))
 	for i, complaint := range complaints {
+		field := ""
+		if len(again.Content) == 1 {
+			field = fieldOf(again.Content[0], complaint)
+		}
 		complaint = yamlLine.ReplaceAllStringFunc(complaint, func(where string) string {
 			return yamlNumber.ReplaceAllStringFunc(where, func(number string) string {
 				if n, err := strconv.Atoi(number); err == nil && lines[n] != 0 {
@@ -37,12 +43,76 @@ func inWords(section *yaml.Node, text string, complaints []string) error {
 			})
 		})
 		complaint = yamlUnknown.ReplaceAllString(complaint, `there is no key "$1"`)
-		said[i] = yamlType.ReplaceAllStringFunc(complaint, func(all string) string {
+		complaint = yamlType.ReplaceAllStringFunc(complaint, func(all string) string {
 			parts := yamlType.FindStringSubmatch(all)
 			return misfit(parts[1], parts[2], parts[3])
 		})
+		said[i] = yamlStart.ReplaceAllString(complaint, "${0}"+strings.ReplaceAll(field, "$", "$$"))
 	}
 	return errors.New(strings.Join(said, "; "))
+}
+
+// fieldOf returns the keys that lead to what a complaint is about, such as "devices: validity: ", or "".
+func fieldOf(section *yaml.Node, complaint string) string {
+	line, err := strconv.Atoi(yamlNumber.FindString(complaint))
+	if err != nil {
+		return ""
+	}
+	never := func(*yaml.Node) bool { return false }
+	key, value := never, never
+	if parts := yamlUnknown.FindStringSubmatch(complaint); parts != nil {
+		key = func(n *yaml.Node) bool { return n.Line == line && n.Value == parts[1] }
+	} else if parts := yamlType.FindStringSubmatch(complaint); parts != nil {
+		kind := map[string]yaml.Kind{"seq": yaml.SequenceNode, "map": yaml.MappingNode}[parts[1]]
+		value = func(n *yaml.Node) bool {
+			if kind != 0 || n.Kind != yaml.ScalarNode {
+				return n.Line == line && n.Kind == kind
+			}
+			return n.Line == line && strings.HasPrefix(n.Value, strings.TrimSuffix(parts[2], "..."))
+		}
+	} else if parts := yamlTime.FindStringSubmatch(complaint); parts != nil {
+		value = func(n *yaml.Node) bool { return n.Line == line && strconv.Quote(n.Value) == `"`+parts[1]+`"` }
+	}
+	field, _ := wayTo(section, key, value)
+	return field
+}
+
+// wayTo returns the keys that lead from node to the first key or value below it that is wanted.
+func wayTo(node *yaml.Node, key, value func(*yaml.Node) bool) (string, bool) {
+	for i, one := range node.Content {
+		way := ""
+		if node.Kind == yaml.MappingNode {
+			if i%2 == 0 {
+				if key(one) {
+					return "", true
+				}
+				continue
+			}
+			way = node.Content[i-1].Value + ": "
+		}
+		if value(one) {
+			return way, true
+		}
+		if below, ok := wayTo(one, key, value); ok {
+			return way + below, true
+		}
+	}
+	return "", false
+}
+
+// syntaxInWords says why a file is no YAML, with what is most often the reason.
+func syntaxInWords(err error) string {
+	said := strings.TrimPrefix(err.Error(), "yaml: ")
+	if !yamlStart.MatchString(said) {
+		said = "line 1: " + said // the library does not count it
+	}
+	switch {
+	case strings.Contains(said, "cannot start any token"):
+		return said + ": indent with spaces, not tabs, and put a text that begins with @ or ` into quotes"
+	case strings.Contains(said, "mapping values are not allowed"), strings.Contains(said, "did not find expected key"):
+		return said + ": indent all keys of a section alike, and put a text with a colon in it into quotes"
+	}
+	return said
 }
 
 // matchLines notes which line of b each line of a is, where both have the same content.

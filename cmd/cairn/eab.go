@@ -124,6 +124,7 @@ func newEABList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			noteNone(cmd.ErrOrStderr(), len(keys), "there are no keys yet: `cairn eab create` makes one")
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 			for _, k := range keys {
 				uses, expires := "unlimited", "never"

@@ -47,7 +47,7 @@ was told. The newest comes first. IDs of orders and authorizations are in the lo
 		},
 	}
 	dataFlag(cmd, &data)
-	cmd.Flags().IntVarP(&q.Limit, "limit", "n", 10, "how many validations to show")
+	cmd.Flags().IntVarP(&q.Limit, "limit", "n", 10, "how many (`N`) validations to show")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
 }

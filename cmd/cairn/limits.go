@@ -101,6 +101,7 @@ func newLimitsShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			noteNone(cmd.ErrOrStderr(), len(shown), "no limit that is on is for this, and nothing was used: `cairn limits list` shows the limits")
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 			for _, b := range shown {
 				left := "no limit"
@@ -217,6 +218,7 @@ func newLimitsPaused() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			noteNone(cmd.ErrOrStderr(), len(list), "no name is paused")
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 			for _, p := range list {
 				fmt.Fprintf(table, "%s\t%s\tsince %s\t%s\n", p.Account, p.Identifier, when(p.Since, ""), cmp.Or(p.Reason, "for an unknown reason"))

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -46,7 +47,12 @@ func readPebbleConfig(path string) (c pebbleConfig, err error) {
 	if err != nil {
 		return c, err
 	}
-	return c, json.Unmarshal(text, &c)
+	err = json.Unmarshal(text, &c)
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return c, fmt.Errorf("%s: %s: a %s does not fit there", path, wrong.Field, wrong.Value)
+	}
+	return c, err
 }
 
 // maxValidity is the most seconds that a time.Duration holds; Pebble takes its default for more, too.

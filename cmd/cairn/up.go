@@ -83,7 +83,7 @@ func (f *upFlags) readConfig(flags *pflag.FlagSet) (configFile, error) {
 	}
 	file, err := readConfig(f.configFile, flags)
 	if err != nil {
-		return file, withHint(usageError{err}, "docs/operating.md shows what can be in the file")
+		return file, usageError{err}
 	}
 	return file, nil
 }

@@ -26,6 +26,13 @@ func withHint(err error, format string, args ...any) error {
 	return hinted{err, fmt.Sprintf(format, args...)}
 }
 
+// noteNone says, where a list is empty, what it would have held: a program sees no line, a person why.
+func noteNone(w io.Writer, count int, format string, args ...any) {
+	if count == 0 {
+		fmt.Fprintf(w, "cairn: note: "+format+"\n", args...)
+	}
+}
+
 // usageError is a command line that cannot be understood.
 type usageError struct{ error }
 

@@ -67,7 +67,7 @@ func OpenValidator(ctx context.Context, c ValidatorConfig) (*Validator, error) {
 		return nil, err
 	}
 	if c.Join == "" && !host.Joined() {
-		return nil, fmt.Errorf("this host has not joined an authority yet (there is none in %s): `cairn validator token` there says how", c.Dir)
+		return nil, fmt.Errorf("this host has not joined an authority yet (%s has none): run `cairn validator token` on the host of the authority, and here the command that it prints", c.Dir)
 	}
 	resolver, err := validate.NewResolver(validate.ResolverConfig{HostsFile: c.HostsFile, ResolvConf: c.ResolvConf, Servers: c.Resolvers, Roots: c.ResolverRoots})
 	if err != nil {

@@ -93,7 +93,9 @@ func createExternalKey(ctx context.Context, env Env, r ExternalKeyRequest) (made
 func describeKey(k rules.ExternalKey) string {
 	uses, names, end := "any number of accounts", "all names", "without an end"
 	if k.Uses > 0 {
-		uses = fmt.Sprintf("%d accounts", k.Uses)
+		if uses = "1 account"; k.Uses > 1 {
+			uses = fmt.Sprintf("%d accounts", k.Uses)
+		}
 	}
 	if list := k.Names.Strings(); len(list) > 0 {
 		names = strings.Join(list, ", ")
