@@ -126,8 +126,8 @@ func (c *Config) complete() error {
 }
 
 func (s *Server) listen(ctx context.Context) (err error) {
-	if s.config.Certificate == "" || s.config.PrivateKey == "" {
-		return errors.New("loading the certificate of the HTTPS server: the configuration names no certificate or no privateKey")
+	if s.config.Certificate == "" {
+		return errors.New("loading the certificate of the HTTPS server: the configuration has no certificate")
 	}
 	if s.certificate, err = tls.LoadX509KeyPair(s.config.Certificate, s.config.PrivateKey); err != nil {
 		return fmt.Errorf("loading the certificate of the HTTPS server: %w", err)
