@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -46,7 +47,7 @@ func evidence(ctx context.Context, env Env, q EvidenceQuery) ([]Seen, error) {
 		return nil, err
 	}
 	list := []Seen{}
-	for _, a := range attempts[:min(len(attempts), q.Limit)] {
+	for _, a := range attempts {
 		text, err := a.Evidence.Unpack()
 		if err != nil {
 			return nil, err
@@ -72,13 +73,13 @@ func attemptsOf(tx *store.Tx, q EvidenceQuery) ([]store.Attempt, error) {
 	}
 	var list []store.Attempt
 	for _, id := range ids {
-		attempts, err := tx.Attempts(id)
+		attempts, err := tx.Attempts(id, q.Limit)
 		if err != nil {
 			return nil, err
 		}
-		for _, a := range attempts {
-			list = append([]store.Attempt{a}, list...)
-		}
+		list = append(list, attempts...)
+		slices.SortStableFunc(list, func(a, b store.Attempt) int { return b.At.Compare(a.At) })
+		list = list[:min(len(list), q.Limit)]
 	}
 	return list, nil
 }

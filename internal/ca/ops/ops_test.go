@@ -124,6 +124,11 @@ func TestRunRefuses(t *testing.T) {
 	if _, err := ops.Run(t.Context(), caller, ops.Evidence, ops.EvidenceQuery{Of: "a.test", Limit: 1000}); !errors.As(err, &refusal) {
 		t.Errorf("an impossible limit: %v", err)
 	}
+	for _, limit := range []int{-1, 0, 1 << 20} { // to SQLite, -1 is no limit
+		if _, err := ops.Run(t.Context(), caller, ops.AuditLog, ops.AuditQuery{Limit: limit}); !errors.As(err, &refusal) {
+			t.Errorf("audit log with limit %d: %v", limit, err)
+		}
+	}
 	stop()
 	closeAll()
 }

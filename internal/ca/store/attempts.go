@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -36,15 +37,34 @@ func (tx *Tx) InsertAttempt(a Attempt) error {
 	return nil
 }
 
-// Attempts lists the attempts to validate an authorization, oldest first.
-func (tx *Tx) Attempts(authz string) ([]Attempt, error) {
-	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts WHERE authz = $1 ORDER BY id`, authz)
+// Attempts lists at most limit attempts to validate an authorization, the newest first.
+func (tx *Tx) Attempts(authz string, limit int) ([]Attempt, error) {
+	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts WHERE authz = $1 ORDER BY id DESC LIMIT $2`, authz, int64(limit))
 }
 
-// AttemptsFor lists the newest attempts to validate a name, without a wildcard label, for whatever account, the newest first.
-func (tx *Tx) AttemptsFor(name string, limit int) ([]Attempt, error) {
-	return tx.attempts(`SELECT a.authz, a.at, a.method, a.ok, a.problem, a.evidence FROM attempts a
-		JOIN authzs ON authzs.id = a.authz WHERE authzs.value = $1 ORDER BY a.at DESC LIMIT $2`, name, int64(limit))
+// maxLooked is how many authorizations for a name AttemptsFor looks at. Most have an attempt.
+const maxLooked = 1000
+
+// AttemptsFor lists at most limit attempts to validate a name, without a wildcard label, for whatever account: those of
+// the newest authorizations for it, the newest first.
+func (tx *Tx) AttemptsFor(name string, limit int) (attempts []Attempt, err error) {
+	var authzs []string
+	if err := tx.each(func(r *row) error { authzs = append(authzs, r.text()); return nil },
+		`SELECT id FROM authzs WHERE value = $1 ORDER BY id DESC LIMIT $2`, name, int64(maxLooked)); err != nil {
+		return nil, fmt.Errorf("authorizations for %s: %w", name, err)
+	}
+	for _, authz := range authzs {
+		if len(attempts) >= limit {
+			break
+		}
+		more, err := tx.Attempts(authz, limit)
+		if err != nil {
+			return nil, err
+		}
+		attempts = append(attempts, more...)
+	}
+	slices.SortStableFunc(attempts, func(a, b Attempt) int { return b.At.Compare(a.At) })
+	return attempts[:min(len(attempts), limit)], nil
 }
 
 func (tx *Tx) attempts(query string, args ...any) (attempts []Attempt, err error) {
@@ -55,11 +75,21 @@ func (tx *Tx) attempts(query string, args ...any) (attempts []Attempt, err error
 }
 
 // DeleteAttempts deletes at most limit attempts from before a moment, the oldest ones, and says how many it were.
-func (tx *Tx) DeleteAttempts(before time.Time, limit int) (int64, error) {
-	n, err := tx.exec(`DELETE FROM attempts WHERE (authz, id) IN
-		(SELECT authz, id FROM attempts WHERE at < $1 ORDER BY at LIMIT $2)`, millis(before), int64(limit))
+func (tx *Tx) DeleteAttempts(before time.Time, limit int) (deleted int64, err error) {
+	type key struct{ authz, id string }
+	var old []key
+	err = tx.each(func(r *row) error { old = append(old, key{r.text(), r.text()}); return nil },
+		`SELECT authz, id FROM attempts WHERE at < $1 ORDER BY at LIMIT $2`, millis(before), int64(limit))
+	for _, k := range old {
+		if err != nil {
+			break
+		}
+		var n int64
+		n, err = tx.exec(`DELETE FROM attempts WHERE id = $1 AND authz = $2`, k.id, k.authz)
+		deleted += n
+	}
 	if err != nil {
 		return 0, fmt.Errorf("deleting old attempts to validate: %w", err)
 	}
-	return n, nil
+	return deleted, nil
 }

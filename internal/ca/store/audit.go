@@ -29,7 +29,7 @@ func (tx *Tx) Events(limit int) (events []Event, err error) {
 	err = tx.each(func(r *row) error {
 		events = append(events, Event{At: r.moment(), Action: r.text(), Subject: r.text(), Detail: r.text()})
 		return nil
-	}, `SELECT at, action, subject, detail FROM events ORDER BY id DESC LIMIT $1`, int64(limit))
+	}, `SELECT at, action, subject, detail FROM events WHERE id > $1 ORDER BY id DESC LIMIT $2`, "", int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("reading the audit log: %w", err)
 	}

@@ -231,19 +231,22 @@ func testCRLs(t *testing.T, open opener) {
 func testAttempts(t *testing.T, open opener) {
 	db := open(t)
 	want := []store.Attempt{
-		{Authz: "a", At: start, Method: acme.HTTP01, Evidence: []byte(`{"status":404}`)},
 		{Authz: "a", At: start.Add(time.Millisecond), Method: acme.HTTP01, OK: true},
+		{Authz: "a", At: start, Method: acme.HTTP01, Evidence: []byte(`{"status":404}`)},
 	}
 	for _, a := range []store.Attempt{want[1], want[0], {Authz: "b", At: start, Method: acme.HTTP01}} {
 		update(t, db, func(tx *store.Tx) error { return tx.InsertAttempt(a) })
 	}
-	got := get(t, db, func(tx *store.Tx) ([]store.Attempt, error) { return tx.Attempts("a") })
+	got := get(t, db, func(tx *store.Tx) ([]store.Attempt, error) { return tx.Attempts("a", 100) })
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	if got := get(t, db, func(tx *store.Tx) ([]store.Attempt, error) { return tx.Attempts("a", 1) }); !reflect.DeepEqual(got, want[:1]) {
+		t.Errorf("the newest: %+v", got)
+	}
 	// Two at the same moment are two.
 	update(t, db, func(tx *store.Tx) error { return tx.InsertAttempt(want[1]) })
-	if got := get(t, db, func(tx *store.Tx) ([]store.Attempt, error) { return tx.Attempts("a") }); len(got) != 3 {
+	if got := get(t, db, func(tx *store.Tx) ([]store.Attempt, error) { return tx.Attempts("a", 100) }); len(got) != 3 {
 		t.Errorf("%d attempts, want 3", len(got))
 	}
 }

@@ -54,7 +54,7 @@ func testDeleteAttempts(t *testing.T, open opener) {
 	}
 	left := 0
 	for i := range 3 {
-		for _, a := range get(t, db, func(tx *store.Tx) ([]store.Attempt, error) { return tx.Attempts(fmt.Sprint("a", i)) }) {
+		for _, a := range get(t, db, func(tx *store.Tx) ([]store.Attempt, error) { return tx.Attempts(fmt.Sprint("a", i), 100) }) {
 			left++
 			if a.At.Before(start.Add(5*time.Hour)) || a.Problem == nil || a.Problem.Type != acme.TypeDNS {
 				t.Errorf("left: %+v", a)

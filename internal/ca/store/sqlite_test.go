@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
@@ -132,7 +133,7 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 			_, errG := tx.CertificateOf(c.Order)
 			_, errH := tx.Revision(c.Issuer)
 			_, errI := tx.Revoked(c.Issuer, tx.Now)
-			_, errJ := tx.Attempts("x")
+			_, errJ := tx.Attempts("x", 100)
 			_, errK := tx.KeyBlocked([]byte{1})
 			_, errL := tx.Holds(a.ID, acme.IdentifierFor("a.test"))
 			_, errM := tx.ValidAuthzs(a.ID, []acme.Identifier{acme.IdentifierFor("a.test"), acme.IdentifierFor("b.test"), acme.IdentifierFor("c.test")})
@@ -160,6 +161,15 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 		return errors.Join(errA, errB, errC, errD, tx.SetOverride(override), tx.RemoveOverride(override.Limit, override.Subject),
 			tx.NoteCertified("x"), tx.Pause(store.Paused{Account: "x", Identifier: "y"}), tx.UnpauseOne(store.Paused{Account: "x", Identifier: "y"}),
 			tx.DropBucket(store.StoredBucket{Bucket: someBucket}))
+	})
+	update(t, db, func(tx *store.Tx) error {
+		errA := errors.Join(tx.InsertAttempt(store.Attempt{Authz: "x", At: start}), tx.InsertEvent(store.Event{}))
+		_, errB := tx.AttemptsFor("a.test", 1)
+		_, errC := tx.DeleteAttempts(start.Add(time.Hour), 1)
+		_, errD := tx.Events(1)
+		_, errE := tx.Standing(i.a.ID, 1)
+		_, errF := tx.Reserved()
+		return errors.Join(errA, errB, errC, errD, errE, errF)
 	})
 	update(t, db, func(tx *store.Tx) error {
 		_, err := tx.CRL("01")
@@ -196,7 +206,7 @@ func TestStatementsKeepTheRules(t *testing.T) {
 			plan := get(t, db, func(tx *store.Tx) (string, error) {
 				return tx.Text("EXPLAIN QUERY PLAN " + placeholders.ReplaceAllString(statement, "1"))
 			})
-			if strings.Contains(plan, "TEMP B-TREE") || strings.Contains(plan, "SCAN") && !strings.Contains(plan, "_due") {
+			if strings.Contains(plan, "TEMP B-TREE") || strings.Contains(plan, "SCAN") && !strings.Contains(plan, "_due") && !strings.Contains(plan, "_reserved") {
 				t.Errorf("%s\nis slow:\n%s", statement, plan)
 			}
 		}

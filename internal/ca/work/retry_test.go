@@ -59,7 +59,7 @@ func TestV05WhatMayGoAwayIsTriedAgain(t *testing.T) {
 					t.Errorf("the challenge: %+v", c)
 				}
 				attempts := []store.Attempt{}
-				_ = b.db.View(t.Context(), func(tx *store.Tx) (err error) { attempts, err = tx.Attempts(got.ID); return err })
+				_ = b.db.View(t.Context(), func(tx *store.Tx) (err error) { attempts, err = tx.Attempts(got.ID, 100); return err })
 				if len(attempts) != test.looks {
 					t.Errorf("%d looks are in the evidence, want %d", len(attempts), test.looks)
 				}

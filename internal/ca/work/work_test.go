@@ -224,7 +224,7 @@ func TestOutcomeIsRecorded(t *testing.T) {
 					t.Errorf("asked %+v", asked)
 				}
 				var attempts []store.Attempt
-				_ = b.db.View(t.Context(), func(tx *store.Tx) (err error) { attempts, err = tx.Attempts(a.ID); return err })
+				_ = b.db.View(t.Context(), func(tx *store.Tx) (err error) { attempts, err = tx.Attempts(a.ID, 100); return err })
 				if len(attempts) != 1 || attempts[0].OK != (outcome == nil) {
 					t.Errorf("evidence: %+v", attempts)
 				}

@@ -11,6 +11,9 @@ ALTER TABLE attempts ADD COLUMN problem TEXT NOT NULL DEFAULT '';    -- what the
 -- Evidence is found by its age, when it is to go.
 CREATE INDEX attempts_at ON attempts (at);
 
+-- Operators ask for the evidence about a name.
+CREATE INDEX authzs_for ON authzs (value, id);
+
 -- What operators did.
 CREATE TABLE events (
 	id      TEXT   NOT NULL PRIMARY KEY,
