@@ -60,20 +60,32 @@ func TestPebbleSmallAccountKey(t *testing.T) {
 	}
 }
 
-// Of a CSR, the names of the SAN and the key count. Its subject and its e-mail addresses do not.
+// Of a CSR, the names of the SAN and the key count, also a small one. Its subject and its e-mail addresses do not.
+// The certificate is found by its serial.
 func TestPebbleCSR(t *testing.T) {
 	c := asPebble(t, pebbletest.Config{Environment: quick()})
 	c.register()
 	url, order := c.ordered("a.example")
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		Subject: pkix.Name{CommonName: "Somebody's server"}, DNSNames: []string{"a.example"}, EmailAddresses: []string{"a@example.org"},
-	}, ecKey(t))
+	}, key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.want(c.post(order.member("finalize"), `{"csr":"`+b64(der)+`"}`), http.StatusOK)
-	certificate := c.until(url, "processing", "ready").member("certificate")
+	valid := c.until(url, "processing", "ready")
+	certificate := valid.member("certificate")
+	if certificate == "" {
+		t.Fatalf("%s\n%s", valid.body, c.server.Log())
+	}
 	leaf, err := x509.ParseCertificate(ders(c.post(certificate, "").body)[0])
+	if serial := filepath.Base(certificate); err == nil && serial != fmt.Sprintf("%x", leaf.SerialNumber.Bytes()) {
+		t.Errorf("certificate %x is at %s", leaf.SerialNumber, certificate)
+	}
 	if err != nil || len(leaf.DNSNames) != 1 || len(leaf.EmailAddresses) != 0 || leaf.Subject.CommonName != "" {
 		t.Errorf("the certificate is for %q, %q, %q (%v)", leaf.Subject, leaf.DNSNames, leaf.EmailAddresses, err)
 	}

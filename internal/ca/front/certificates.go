@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -62,7 +63,11 @@ func (f *Front) certified(ctx context.Context, r accountRequest) (found rules.Ce
 		return found, nil, problem
 	}
 	err = f.DB.View(ctx, func(tx *store.Tx) error {
-		order, _, err := ownOrder(tx, r)
+		of := r
+		if of.ids, err = f.certifiedOrder(tx, r.ids); err != nil {
+			return err
+		}
+		order, _, err := ownOrder(tx, of)
 		if err != nil {
 			return err
 		}
@@ -79,6 +84,18 @@ func (f *Front) certified(ctx context.Context, r accountRequest) (found rules.Ce
 		return found, nil, fmt.Errorf("certificate %s has no chain: its issuer %q is unknown", found.Serial, found.Issuer)
 	}
 	return found, chains, nil
+}
+
+// certifiedOrder gives ids of a request about a certificate the ID of its order.
+func (f *Front) certifiedOrder(tx *store.Tx, ids []string) ([]string, error) {
+	if !f.Manners.BySerial {
+		return ids, nil
+	}
+	found, err := tx.Certificate(ids[0])
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, notFound("there is no such certificate")
+	}
+	return append([]string{found.Order}, ids[1:]...), err
 }
 
 // handOut answers with a certificate and one of its chains, in the format that the client likes

@@ -34,7 +34,7 @@ func Actor(tx *store.Tx, account rules.Account) error {
 
 func WireOrder(o rules.Order, authzs []rules.Authz, now time.Time) acme.Order {
 	paths := standardPaths()
-	return base{"https://ca.test", &paths}.wireOrder(o, authzs, now)
+	return base{origin: "https://ca.test", paths: &paths}.wireOrder(o, authzs, now)
 }
 
 // Preferred is the media type that Accept headers choose from some.

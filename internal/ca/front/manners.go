@@ -29,6 +29,9 @@ type Manners struct {
 	// Once refuses a second response to a challenge, and a second request to finalize an order.
 	Once bool
 
+	// BySerial puts the serial of a certificate into its URL, in the place of its order.
+	BySerial bool
+
 	PageSize int // orders on a page of the list; 0 means what a CA shows
 	// AuthzPause and OrderPause are the Retry-After of what is processing, and RenewalPause that of renewal
 	// information. 0 means what a CA says; less than that means none.

@@ -18,6 +18,7 @@ import (
 type base struct {
 	origin string
 	paths  *Paths
+	serial bool // certificates are found by their serial, not by their order
 }
 
 // at is the URL of a resource, with an identifier for each "*" of its path.
@@ -42,7 +43,9 @@ func (b base) challenge(authz string, kind acme.ChallengeType) string {
 }
 
 // baseAt is the base of an "https://host[:port]".
-func (f *Front) baseAt(origin string) base { return base{origin: origin, paths: &f.Paths} }
+func (f *Front) baseAt(origin string) base {
+	return base{origin: origin, paths: &f.Paths, serial: f.Manners.BySerial}
+}
 
 // baseFor is the base of a response: the name by which the client called, if it is the CA's own.
 func (f *Front) baseFor(r *http.Request) base {
@@ -120,6 +123,9 @@ func (b base) wireOrder(o rules.Order, authzs []rules.Authz, now time.Time) acme
 	}
 	if wire.Status == acme.StatusValid {
 		wire.Certificate = b.certificate(o.ID)
+		if b.serial {
+			wire.Certificate = b.certificate(o.Serial)
+		}
 	}
 	return wire
 }

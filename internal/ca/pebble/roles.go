@@ -36,8 +36,11 @@ func Paths() front.Paths {
 	}
 }
 
+// leastRSA is how many bits an RSA key has at least: the fewest that Go verifies with.
+const leastRSA = 1024
+
 // csrRules are Pebble's: of a CSR, the SAN and the key count.
-var csrRules = rules.CSRRules{SANAlone: true}
+var csrRules = rules.CSRRules{SANAlone: true, LeastRSA: leastRSA}
 
 // The lifetimes that Pebble has.
 const (
@@ -120,7 +123,7 @@ func (s *Server) certificateProfiles() (list []sign.Profile) {
 		}
 		list = append(list, sign.Profile{
 			Name: name, Validity: validity, Longest: caLifetime, MaxNames: maxNames, CommonName: p.PromoteCommonName,
-			StapleAsked: true, NoCRL: s.crls == nil,
+			StapleAsked: true, LeastRSA: leastRSA, NoCRL: s.crls == nil,
 		})
 	}
 	return list
@@ -128,7 +131,7 @@ func (s *Server) certificateProfiles() (list []sign.Profile) {
 
 // policy is what can be ordered: everything but what is blocked.
 func (s *Server) policy() rules.Policy {
-	p := rules.Policy{AnyName: true, LeastRSA: 1024, CSR: csrRules, IssuerEnd: s.chains[0].intermediates[0].certificate.NotAfter, TermsOfService: Terms, TermsProblem: acme.TypeUserActionRequired, Proving: s.proving(), CAA: s.caa()}
+	p := rules.Policy{AnyName: true, LeastRSA: leastRSA, CSR: csrRules, IssuerEnd: s.chains[0].intermediates[0].certificate.NotAfter, TermsOfService: Terms, TermsProblem: acme.TypeUserActionRequired, Proving: s.proving(), CAA: s.caa()}
 	if s.config.ExternalRequired {
 		p.External = rules.Required
 	}
@@ -177,7 +180,7 @@ func (s *Server) manners() front.Manners {
 	}
 	return front.Manners{
 		RejectNonces: s.config.RejectNonces, ForgetProofs: 100 - s.config.ReuseProofs,
-		AnyProfile: true, Wordy: true, AnyCase: true, Once: true, Asynchronous: true, Shuffle: true, NeedsUserAgent: true, PlainResponses: s.config.Strict,
+		AnyProfile: true, Wordy: true, AnyCase: true, Once: true, BySerial: true, Asynchronous: true, Shuffle: true, NeedsUserAgent: true, PlainResponses: s.config.Strict,
 		PageSize: s.config.PageSize, AuthzPause: none(s.config.AuthzPause), OrderPause: none(s.config.OrderPause),
 		RenewalPause: renewalPause, DateOrSeconds: true,
 		Before: s.faults.before, Retell: retell, Renewal: s.renewals.get, Now: s.clock.Now,

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -26,6 +27,7 @@ type CSR struct {
 type CSRRules struct {
 	// SANAlone takes the names of the SAN and overlooks the common name, e-mail addresses and URIs, whatever they are: for tests.
 	SANAlone bool
+	LeastRSA int // bits of an RSA key, at least; 0 means 2048
 }
 
 // ParseCSR reads and checks a CSR in DER as a CA does.
@@ -44,7 +46,7 @@ func (c CSRRules) Parse(der []byte) (CSR, *acme.Problem) {
 		_, problem := bad("the CSR is not a PKCS #10 request in DER")
 		return CSR{}, problem.Breaking(acme.RuleCSRForm)
 	}
-	if why := weakness(request.PublicKey, leastRSA); why != "" {
+	if why := weakness(request.PublicKey, cmp.Or(c.LeastRSA, leastRSA)); why != "" {
 		return bad("the key of the CSR %s", why)
 	}
 	switch request.SignatureAlgorithm {

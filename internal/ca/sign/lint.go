@@ -62,6 +62,11 @@ func newLinter() (*linter, error) {
 // leftOut are the lints that do not run on p's certificates, each with its reason.
 func (p Profile) leftOut() map[string]string {
 	out := map[string]string{}
+	if p.LeastRSA > 0 && p.LeastRSA < minRSABits {
+		for _, name := range []string{"e_rsa_mod_less_than_2048_bits", "e_mp_modulus_must_be_2048_bits_or_more"} {
+			out[name] = "the profile is for tests, which have small keys"
+		}
+	}
 	if !p.KeyID {
 		out["w_ext_subject_key_identifier_missing_sub_cert"] = "the profile leaves the subject key identifier out, which RFC 5280 §4.2.1.2 " +
 			"would have there (SHOULD) and BR §7.1.2.7.6 would not (NOT RECOMMENDED)"

@@ -56,6 +56,7 @@ type Profile struct {
 	Usages          []Usage // extended key usages; nil means ServerAuth alone
 	NoCRL           bool    // there is no CRL distribution point
 	NoRevAvail      bool    // the certificate says that its revocation is not published (RFC 9608); only with NoCRL
+	LeastRSA        int     // bits of an RSA key, at least; 0 means 2048, and less is for tests
 	StapleAsked     bool    // MustStaple is for those requests that ask for it
 	MustStaple      bool    // the certificate says that its server staples OCSP responses (RFC 7633)
 }
@@ -295,8 +296,8 @@ func (p Profile) extensions() (list []pkix.Extension) {
 	return list
 }
 
-// checkKey refuses keys that no client should use (BR §6.1.5, §6.1.6).
-func checkKey(pub crypto.PublicKey) error {
+// checkKey refuses keys that no client should use (BR §6.1.5, §6.1.6). RSA keys have leastRSA bits or more.
+func checkKey(pub crypto.PublicKey, leastRSA int) error {
 	switch pub := pub.(type) {
 	case *ecdsa.PublicKey:
 		switch pub.Curve {
@@ -310,7 +311,7 @@ func checkKey(pub crypto.PublicKey) error {
 	case *rsa.PublicKey:
 		bits := pub.N.BitLen()
 		switch {
-		case bits < minRSABits || bits > maxRSABits || bits%8 != 0:
+		case bits < leastRSA || bits > maxRSABits || bits%8 != 0:
 			return fmt.Errorf("an RSA key of %d bits", bits)
 		case pub.E < 3 || pub.E%2 == 0 || pub.E > maxRSAExponent:
 			return errors.New("the RSA key's exponent is even, too small or too large")

@@ -2,6 +2,7 @@ package sign
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/sha256"
@@ -210,7 +211,7 @@ func (s *Signer) check(r Request, p Profile) error {
 		}
 		seen[id] = true
 	}
-	if err := checkKey(r.PublicKey); err != nil {
+	if err := checkKey(r.PublicKey, cmp.Or(p.LeastRSA, minRSABits)); err != nil {
 		return err
 	}
 	for _, a := range s.authorities {
