@@ -47,9 +47,11 @@ func benchmarkServer(b *testing.B, parallel int) {
 	b.ResetTimer()
 	for i, client := range clients {
 		all.Go(func() {
-			for left.Add(-1) >= 0 {
+			for n := left.Add(-1); n >= 0; n = left.Add(-1) {
+				// A name of its own: an authorization that is there already would spare the proof.
+				name := fmt.Sprintf("www%d.localhost", n)
 				start := time.Now()
-				if _, err := catest.Obtain(b.Context(), client, responder, "www.localhost"); err != nil {
+				if _, err := catest.Obtain(b.Context(), client, responder, name); err != nil {
 					b.Error(err)
 					return
 				}
