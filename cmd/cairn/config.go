@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -134,12 +135,18 @@ func readYAML(path string) (*yaml.Node, error) {
 	if len(text) > maxConfig {
 		return nil, fmt.Errorf("%s: it is larger than %d octets", path, maxConfig)
 	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(text, &document); err != nil {
+	var document, another yaml.Node
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	if err := documents.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: %s", path, syntaxInWords(err))
 	}
 	if len(document.Content) == 0 {
 		return nil, nil
+	}
+	if err := documents.Decode(&another); err == nil {
+		return nil, fmt.Errorf("%s: line %d: it goes on after a line ---, and only one document is read: remove that line", path, another.Line)
+	} else if !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: %s", path, syntaxInWords(err))
 	}
 	if top := document.Content[0]; top.Kind == yaml.MappingNode {
 		return top, nil
@@ -181,6 +188,9 @@ func setFlag(flag *pflag.Flag, value *yaml.Node) error {
 	for _, one := range values {
 		if one.Kind != yaml.ScalarNode {
 			return errors.New("it takes a value, or a list of values")
+		}
+		if one.Tag == "!!null" {
+			return errors.New("it has no value: write one, or remove the line")
 		}
 		if err := flag.Value.Set(one.Value); err != nil {
 			return err

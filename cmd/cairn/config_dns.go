@@ -56,6 +56,9 @@ type caaSection struct {
 }
 
 func (s *caaSection) apply(c *ca.Config) error {
+	if s.Off && len(s.Identities) > 0 {
+		return errors.New("identities: they say nothing where CAA is off: remove one of the two")
+	}
 	c.NoCAA = c.NoCAA || s.Off
 	if len(c.CAAIdentities) > 0 {
 		return nil
