@@ -5,6 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -97,6 +99,9 @@ func (a *app) newAccount(ctx context.Context, accounts *lineage.Accounts, s *set
 			request.Contact = append(request.Contact, "mailto:"+address)
 		}
 	}
+	if request.ExternalAccount, err = a.bind(directory, key); err != nil {
+		return nil, err
+	}
 	if _, err := client.Register(ctx, request); err != nil {
 		return nil, err
 	}
@@ -107,6 +112,32 @@ func (a *app) newAccount(ctx context.Context, accounts *lineage.Accounts, s *set
 	s.params.Account = account.ID()
 	a.say("Account registered.")
 	return client, nil
+}
+
+// bind ties the new account with its key to an external one (RFC 8555 §7.3.4), if a key for that was given.
+func (a *app) bind(directory *acme.Directory, key *ecdsa.PrivateKey) (json.RawMessage, error) {
+	if a.eabKeyID == "" && a.eabKey == "" {
+		if meta := directory.Meta; meta != nil && meta.ExternalAccountRequired {
+			return nil, missing("--eab-kid ID and --eab-hmac-key KEY", "this CA registers only whom it has given a key")
+		}
+		return nil, nil
+	}
+	if a.eabKeyID == "" || a.eabKey == "" {
+		return nil, usagef("--eab-kid and --eab-hmac-key belong together: the CA gave you both")
+	}
+	secret, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(a.eabKey, "="))
+	if err != nil {
+		return nil, usagef("argument --eab-hmac-key: it is not base64url: copy it as the CA shows it")
+	}
+	public, err := acme.NewKey(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	binding, err := acme.ExternalKey{ID: a.eabKeyID, Key: secret, Algorithm: a.eabAlg}.Bind(directory.NewAccount, public)
+	if err != nil {
+		return nil, usagef("binding the account (--eab-kid, --eab-hmac-key, --eab-hmac-alg): %v", err)
+	}
+	return json.RawMessage(binding), nil
 }
 
 // register is the verb that does nothing but that.

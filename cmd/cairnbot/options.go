@@ -32,6 +32,9 @@ type options struct {
 	account     string
 	caBundle    string
 	noVerifySSL bool
+	eabKeyID    string
+	eabKey      string
+	eabAlg      string
 
 	keyType        string
 	preferredChain string
@@ -147,6 +150,16 @@ var table = []option{
 	{name: "agree-tos", group: groupAccount,
 		help:   "agree to the CA's terms of service",
 		target: func(o *options) any { return &o.agreeTOS }},
+
+	{name: "eab-kid", arg: "ID", group: groupAccount,
+		help:   "the identifier of a key that the CA gave you to register with (external account binding)",
+		target: func(o *options) any { return &o.eabKeyID }},
+	{name: "eab-hmac-key", arg: "KEY", group: groupAccount,
+		help:   "that key, in base64url",
+		target: func(o *options) any { return &o.eabKey }},
+	{name: "eab-hmac-alg", arg: "ALG", group: groupAccount,
+		help:   "HS256 (the default), HS384 or HS512",
+		target: func(o *options) any { return &o.eabAlg }},
 
 	{name: "key-type", arg: "ecdsa|rsa", group: groupKey,
 		help: "ecdsa", target: func(o *options) any { return &o.keyType }},
