@@ -86,16 +86,25 @@ func (s *Server) Serve(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listening for the operator's commands: %w", err)
 	}
-	defer context.AfterFunc(ctx, func() {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	over := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(over)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 		defer cancel()
-		_ = s.http.Shutdown(end) // what is under way ends; the process does not wait for more
-	})()
+		if s.http.Shutdown(end) != nil {
+			_ = s.http.Close() // whoever asked hears nothing more
+		}
+	})
 	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		stop()
 		return fmt.Errorf("answering the operator's commands: %w", err)
 	}
+	<-over // the database is closed when this returns: what is under way ends before
 	return nil
 }
+
+// drain is how long Serve takes at most to finish what is under way.
+const drain = 5 * time.Second
 
 // Caller says on which authority Run works: the one of a data directory.
 type Caller struct {

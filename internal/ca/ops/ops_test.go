@@ -1,10 +1,13 @@
 package ops_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -130,5 +133,45 @@ func TestRunRefuses(t *testing.T) {
 		}
 	}
 	stop()
+	closeAll()
+}
+
+// TestServeEndsWhatIsUnderWay: an action that has begun when the authority stops is done, and answered.
+func TestServeEndsWhatIsUnderWay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ca")
+	env, closeAll := authority(t, path)
+	stop := serve(t, env)
+	for socket(path) == nil {
+		runtime.Gosched()
+	}
+	conn, err := net.Dial("unix", filepath.Join(path, "operator.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	fmt.Fprintf(conn, "POST /eab-revoke HTTP/1.1\r\nHost: operator\r\nContent-Type: application/json\r\nContent-Length: 6\r\nExpect: 100-continue\r\n\r\n")
+	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") { // the action reads its request
+		t.Fatalf("%q, %v", line, err)
+	}
+	_, _ = answers.ReadString('\n')
+	ended := make(chan struct{})
+	go func() { stop(); close(ended) }()
+	for socket(path) != nil { // closed: no new commands
+		runtime.Gosched()
+	}
+	for range 1000 { // it has all the time to end too early
+		runtime.Gosched()
+	}
+	select {
+	case <-ended:
+		t.Error("it ended before the action did")
+	default:
+	}
+	fmt.Fprint(conn, `"none"`)
+	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, " 422 ") {
+		t.Errorf("the action: %q, %v", line, err)
+	}
+	<-ended
 	closeAll()
 }

@@ -12,9 +12,10 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
-// caaTries is how often, at most, a look for CAA that failed for now is made before an order fails for it. Where slow
-// servers use up the time of the work, it is fewer: the order must come to an end.
-const caaTries = 3
+// maxCAARetries is how often, at most, a look for CAA that failed for now is repeated before an order fails for it. It is
+// no more often than the authorization has its validations repeated; and where slow servers
+// use up the time of the work it is less often, since the order must come to an end.
+const maxCAARetries = 2
 
 // caaParallel bounds how many names of one order are asked for at once.
 const caaParallel = 8
@@ -72,8 +73,9 @@ func (w *Worker) recheckOne(ctx context.Context, r rules.Recheck) (*acme.Problem
 	if proof == nil {
 		return nil, fmt.Errorf("authorization %s of a finalized order was never proven", a.ID)
 	}
+	retries := min(a.Retries, maxCAARetries)
 	var last *acme.Problem // that may go away
-	for try := range caaTries {
+	for try := 0; ; try++ {
 		found, err := w.askCAA(ctx, r.Identifier, *proof)
 		switch {
 		case err != nil && last != nil && w.life.Err() == nil && ctx.Err() != nil:
@@ -85,7 +87,7 @@ func (w *Worker) recheckOne(ctx context.Context, r rules.Recheck) (*acme.Problem
 			return nil, err
 		}
 		pause := w.Again << try
-		if last = found.Problem; last == nil || !found.Temporary || try == caaTries-1 || remaining(ctx) <= pause {
+		if last = found.Problem; last == nil || !found.Temporary || try == retries || remaining(ctx) <= pause {
 			return last, nil
 		}
 		select {
@@ -94,7 +96,6 @@ func (w *Worker) recheckOne(ctx context.Context, r rules.Recheck) (*acme.Problem
 		case <-time.After(pause):
 		}
 	}
-	return last, nil // not reached: the last try returns
 }
 
 // remaining is how much of the time for a piece of work is left. All work has a deadline.
