@@ -188,6 +188,7 @@ func TestOnionCAARefuses(t *testing.T) {
 		"another key":     {map[string]acme.OnionCAA{name: signCAA(t, other, nil, time.Hour)}, acme.TypeUnauthorized},
 		"not records":     {map[string]acme.OnionCAA{name: signCAA(t, key, text("caa issue x"), time.Hour)}, acme.TypeMalformed},
 		"not closed":      {map[string]acme.OnionCAA{name: signCAA(t, key, text(`caa 0 issue "ca.example`), time.Hour)}, acme.TypeMalformed},
+		"a tab in a tag":  {map[string]acme.OnionCAA{name: signCAA(t, key, text("caa 0 issue\t \";\""), time.Hour)}, acme.TypeMalformed},
 		"another CA":      {map[string]acme.OnionCAA{name: signCAA(t, key, text(`caa 0 issue "other.example"`), time.Hour)}, acme.TypeCAA},
 		"nobody":          {map[string]acme.OnionCAA{name: signCAA(t, key, text(`caa 0 issue ";"`), time.Hour)}, acme.TypeCAA},
 		"another account": {map[string]acme.OnionCAA{name: signCAA(t, key, text(`caa 0 issue "ca.example; accounturi=https://ca.example/1"`), time.Hour)}, acme.TypeCAA},

@@ -101,9 +101,12 @@ func parseOnionCAA(text string) (records []acme.CAARecord, why string) {
 		if err != nil {
 			return nil, "the flags of a record are not a number from 0 to 255"
 		}
+		if !isCAATag(fields[2]) {
+			return nil, "a record has no tag of letters and digits"
+		}
 		value, ok := unquote(fields[3])
-		if !ok || fields[2] == "" {
-			return nil, "a record has no tag, or its value is not closed by a quotation mark"
+		if !ok {
+			return nil, "the value of a record is not closed by a quotation mark"
 		}
 		records = append(records, acme.CAARecord{Flags: uint8(flags), Tag: fields[2], Value: value})
 		if len(records) > maxOnionRecords {
@@ -111,6 +114,14 @@ func parseOnionCAA(text string) (records []acme.CAARecord, why string) {
 		}
 	}
 	return records, ""
+}
+
+// isCAATag reports whether tag has the form of RFC 8659 §4.1. One that is only like "issue" must not pass for a property
+// that says nothing.
+func isCAATag(tag string) bool {
+	return tag != "" && !strings.ContainsFunc(tag, func(c rune) bool {
+		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9')
+	})
 }
 
 // unquote reads a value in the presentation format of RFC 8659 §4.1.1: a word, or
