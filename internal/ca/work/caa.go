@@ -24,6 +24,7 @@ const caaParallel = 8
 // problem is the client's; an error means that it could not be asked.
 func (w *Worker) recheckCAA(ctx context.Context, o rules.Order) (*acme.Problem, error) {
 	outdated, err := w.outdatedCAA(ctx, o)
+	outdated = w.permits.without(o.ID, outdated)
 	if err != nil || len(outdated) == 0 {
 		return nil, err
 	}
@@ -36,13 +37,18 @@ func (w *Worker) recheckCAA(ctx context.Context, o rules.Order) (*acme.Problem, 
 		tokens <- struct{}{}
 		all.Go(func() {
 			defer func() { <-tokens }()
+			began := time.Now()
 			problem, err := w.recheckOne(ctx, r)
 			mu.Lock()
 			defer mu.Unlock()
-			if problem != nil {
+			switch {
+			case err != nil:
+				faults = append(faults, err)
+			case problem != nil:
 				refused = append(refused, problem.About(r.Identifier))
+			default:
+				w.permits.note(o.ID, r.Identifier, began)
 			}
-			faults = append(faults, err)
 		})
 	}
 	all.Wait()

@@ -84,6 +84,7 @@ func (w *Worker) blocked(ctx context.Context, public crypto.PublicKey) (blocked 
 // end saves the end of o, unless its lease was lost. If it ends without a
 // certificate, a serial that was reserved for it is given up.
 func (w *Worker) end(ctx context.Context, before, after rules.Order) error {
+	w.permits.forget(before.ID)
 	// The outcome is known: it is saved even if the deadline of the work has come.
 	return w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if err := tx.UpdateOrder(before, after); err != nil {

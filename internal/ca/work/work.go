@@ -73,6 +73,7 @@ type Worker struct {
 	name string // in leases: no other process has it
 
 	validating, issuing chan struct{} // a token for each piece of work under way
+	permits             permits       // what CAA permitted for orders that are being issued
 
 	mu      sync.Mutex
 	running map[string]chan struct{} // by ID of the authorization or order
