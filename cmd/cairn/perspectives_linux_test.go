@@ -113,7 +113,9 @@ func (n *network) end(cmd *exec.Cmd) {
 func newNetwork(t *testing.T) *network {
 	n := &network{t: t, dir: t.TempDir(), responder: catest.NewResponder(t), nodes: map[string]*node{}}
 	for _, line := range []string{
-		"link set lo up", "link add br0 type bridge", "link set br0 up",
+		"link set lo up",
+		// With an address of its own: else it takes the lowest of its members', and the others would ask the one it had before.
+		"link add br0 address 02:00:00:00:00:01 type bridge", "link set br0 up",
 		"addr add " + authorityAddr + "/24 dev br0", "addr add " + webAddr + "/24 dev br0",
 	} {
 		n.run("ip", strings.Fields(line)...)
