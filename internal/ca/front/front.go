@@ -80,6 +80,7 @@ type Front struct {
 	resources []resource
 	grease    string // a member of the directory that means nothing
 	floods    *floods
+	known     *knownAccounts
 }
 
 // New checks c and makes a Front of it.
@@ -105,7 +106,7 @@ func New(c Config) (*Front, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), grease: newGrease()}
+	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), grease: newGrease(), known: &knownAccounts{db: c.DB}}
 	f.floods = newFloods(c.Limits[rules.Floods])
 	f.resources = f.routes()
 	return f, nil
