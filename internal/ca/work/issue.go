@@ -15,7 +15,7 @@ import (
 // issue turns a finalized order into a certificate: steps 3 to 6 of docs/issuance.md.
 // It may be called any number of times for the same order, on any machine: the
 // signer's journal makes one certificate of it.
-func (w *Worker) issue(ctx context.Context, o rules.Order) error {
+func (w *Worker) issue(ctx context.Context, o rules.Order) (rules.Order, error) {
 	csr, problem := w.CSR.Parse(o.CSR)
 	if problem != nil {
 		return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
@@ -24,15 +24,15 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) error {
 	blocked, err := w.blocked(ctx, csr.PublicKey)
 	switch {
 	case err != nil:
-		return w.putOffOrder(o, err)
+		return o, w.putOffOrder(o, err)
 	case blocked:
 		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeBadCSR, "the key of the CSR has been reported as compromised: make a new one")))
 	}
 	switch problem, err := w.recheckCAA(ctx, o); {
 	case err != nil && w.life.Err() != nil:
-		return err // handed back by Stop
+		return o, err // handed back by Stop
 	case err != nil:
-		return w.putOffOrder(o, err)
+		return o, w.putOffOrder(o, err)
 	case problem != nil:
 		return w.end(ctx, o, o.Fail(problem))
 	}
@@ -54,18 +54,19 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) error {
 		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeServerInternal,
 			"a certificate for this order would break this CA's own rules: its operator finds the reason in the log under order %s", o.ID)))
 	case err != nil && w.life.Err() != nil:
-		return err // handed back by Stop
+		return o, err // handed back by Stop
 	case err != nil:
-		return w.putOffOrder(o, fmt.Errorf("signing for order %s: %w", o.ID, err))
+		return o, w.putOffOrder(o, fmt.Errorf("signing for order %s: %w", o.ID, err))
 	}
 	// A crash here leaves the certificate in the journal and the order processing:
 	// the next worker gets the same certificate and comes to the same place.
-	if err := w.end(ctx, o, o.Issued(certificate.Serial)); err != nil {
-		return err
+	ended, err := w.end(ctx, o, o.Issued(certificate.Serial))
+	if err != nil {
+		return o, err
 	}
 	w.Log.Info("certificate issued", "order", o.ID, "account", o.Account, "serial", certificate.Serial,
 		"profile", o.Profile, "names", len(o.Identifiers))
-	return nil
+	return ended, nil
 }
 
 // blocked reports whether a key must not be certified any more (BR §6.1.1.3 (4)).
@@ -81,12 +82,12 @@ func (w *Worker) blocked(ctx context.Context, public crypto.PublicKey) (blocked 
 	return blocked, err
 }
 
-// end saves the end of o, unless its lease was lost. If it ends without a
+// end saves the end of o, unless its lease was lost, and returns it. If it ends without a
 // certificate, a serial that was reserved for it is given up.
-func (w *Worker) end(ctx context.Context, before, after rules.Order) error {
+func (w *Worker) end(ctx context.Context, before, after rules.Order) (rules.Order, error) {
 	w.permits.forget(before.ID)
 	// The outcome is known: it is saved even if the deadline of the work has come.
-	return w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	return after, w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if err := tx.UpdateOrder(before, after); err != nil {
 			return fmt.Errorf("ending order %s: %w", before.ID, err)
 		}
