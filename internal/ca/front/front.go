@@ -83,6 +83,7 @@ type Front struct {
 	grease    string // a member of the directory that means nothing
 	floods    *floods
 	known     *knownAccounts
+	ended     endedOrders
 }
 
 // New checks c and makes a Front of it.
