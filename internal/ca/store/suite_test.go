@@ -38,6 +38,8 @@ func suite(t *testing.T, open opener) {
 		{"Revocations", testRevocations},
 		{"RevokedUntilOneListLater", testRevokedUntilOneListLater},
 		{"CRLs", testCRLs},
+		{"Authorities", testAuthorities},
+		{"Addresses", testAddresses},
 		{"Attempts", testAttempts},
 		{"DeleteAttempts", testDeleteAttempts},
 		{"AttemptsFor", testAttemptsFor},

@@ -1,0 +1,17 @@
+-- The third schema: what several machines need to know of each other. The rules of 0001.sql hold.
+
+-- Certificates of roots and issuers, for machines without the keys.
+CREATE TABLE authorities (
+	id     TEXT   NOT NULL PRIMARY KEY, -- issuer "1", root "root-1", what root 1 says of issuer 1 "1/root-1"
+	der    BLOB   NOT NULL,
+	place  TEXT   NOT NULL,             -- URL of the certificate
+	lists  TEXT   NOT NULL,             -- URLs of its CRL, JSON
+	frozen BIGINT NOT NULL,             -- 1: its key was taken away
+	number BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- Where the authority is to be found.
+CREATE TABLE addresses (
+	name TEXT NOT NULL PRIMARY KEY, -- "acme", "published"
+	url  TEXT NOT NULL
+) WITHOUT ROWID;
