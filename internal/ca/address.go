@@ -46,7 +46,7 @@ func (c *CA) findPublished(host string) (string, error) {
 	if c.http != nil {
 		return "http://" + net.JoinHostPort(host, port(c.http)), nil
 	}
-	_, port, err := net.SplitHostPort(orElse(c.config.HTTP, ":8080"))
+	_, port, err := net.SplitHostPort(c.config.HTTP)
 	if err != nil {
 		return "", fmt.Errorf("http: %w", err)
 	}

@@ -4,6 +4,7 @@
 package ca
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,8 @@ type Config struct {
 	Work   WorkConfig
 	Signer SignerConfig
 	CRL    CRLConfig
+	// Validator is for a ValidatorConfig, and of no use to Open.
+	Validator ValidatorRole
 
 	Resolvers     []string       // DNS servers, as validate.CheckServer wants them; none means those of the machine
 	DNS           DNS            // how they are asked
@@ -103,6 +106,12 @@ type WorkConfig struct {
 
 // SignerConfig is what concerns the role signer alone.
 type SignerConfig struct{ Calls }
+
+// ValidatorRole is what concerns the role validator alone.
+type ValidatorRole struct {
+	Questions int // in parallel; 0 means 256
+	Calls
+}
 
 // Calls says where other processes of the authority call this one.
 type Calls struct {
@@ -184,20 +193,33 @@ func (c *Config) complete() error {
 	if err := c.Roles.Check(c.Database != ""); err != nil {
 		return err
 	}
+	*c = c.WithDefaults()
+	if err := c.Profiles.Check(time.Now()); err != nil {
+		return fmt.Errorf("checking the profiles: %w", err)
+	}
+	return nil
+}
+
+// WithDefaults is c with everything in it that it leaves to us.
+func (c Config) WithDefaults() Config {
 	if c.Machine == nil {
-		hosts := orElse(c.HostsFile, "/etc/hosts")
+		hosts := cmp.Or(c.HostsFile, "/etc/hosts")
 		c.Machine = func() (Machine, error) { return ThisMachine(hosts) }
 	}
 	if len(c.Profiles) == 0 {
 		c.Profiles = profile.Standard()
 	}
-	if err := c.Profiles.Check(time.Now()); err != nil {
-		return fmt.Errorf("checking the profiles: %w", err)
-	}
 	if c.Limits == nil {
 		c.Limits = rules.DefaultLimits()
 	}
-	return nil
+	c.Listen, c.HTTP = cmp.Or(c.Listen, ":8443"), cmp.Or(c.HTTP, ":8080")
+	c.EvidenceKept = cmp.Or(c.EvidenceKept, 30*24*time.Hour)
+	c.DNS.Attempt, c.DNS.Timeout = cmp.Or(c.DNS.Attempt, 2*time.Second), cmp.Or(c.DNS.Timeout, 6*time.Second)
+	p := &c.Perspectives
+	p.Timeout, p.Grace, p.Check = cmp.Or(p.Timeout, 15*time.Second), cmp.Or(p.Grace, 500*time.Millisecond), cmp.Or(p.Check, time.Minute)
+	c.Work.Validations, c.Work.Issuances = cmp.Or(c.Work.Validations, 512), cmp.Or(c.Work.Issuances, 64)
+	c.Validator.Questions = cmp.Or(c.Validator.Questions, 256)
+	return c
 }
 
 // allParts is the table of roles, each after those that it needs. A validator has no part: beside work it is the worker's
@@ -282,13 +304,6 @@ func (c *CA) URL() string { return c.url }
 
 // New reports whether this Open made a root, so that there is something to trust anew.
 func (c *CA) New() bool { return c.hierarchy != nil && c.hierarchy.madeRoot }
-
-func orElse(value, standard string) string {
-	if value == "" {
-		return standard
-	}
-	return value
-}
 
 func port(l net.Listener) string { return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
 

@@ -29,10 +29,10 @@ func (c *CA) frontPart() part {
 // listen opens both ports, since certificates name them.
 func (c *CA) listen(ctx context.Context) (err error) {
 	var listener net.ListenConfig
-	if c.https, err = listener.Listen(ctx, "tcp", orElse(c.config.Listen, ":8443")); err != nil {
+	if c.https, err = listener.Listen(ctx, "tcp", c.config.Listen); err != nil {
 		return fmt.Errorf("listening for ACME (--listen): %w", err)
 	}
-	if c.http, err = listener.Listen(ctx, "tcp", orElse(c.config.HTTP, ":8080")); err != nil {
+	if c.http, err = listener.Listen(ctx, "tcp", c.config.HTTP); err != nil {
 		return fmt.Errorf("listening for requests for CRLs (--http): %w", err)
 	}
 	return nil
