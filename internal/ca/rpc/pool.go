@@ -116,13 +116,13 @@ func CallAny[Request, Response any](ctx context.Context, a *Any, servers []Clien
 		timeout = 10 * time.Second
 	}
 	err = ErrNoServer
-	for _, server := range a.order(servers) {
+	for _, server := range a.Order(servers) {
 		response, err = callOne[Request, Response](ctx, timeout, server, method, request)
 		var refusal *Refusal
 		if err == nil || errors.As(err, &refusal) || ctx.Err() != nil {
 			return response, err
 		}
-		a.note(server.URL)
+		a.Note(server)
 	}
 	return response, err
 }
@@ -133,8 +133,8 @@ func callOne[Request, Response any](ctx context.Context, timeout time.Duration, 
 	return Call[Request, Response](ctx, server, method, request)
 }
 
-// order is in which order servers are tried.
-func (a *Any) order(servers []Client) []Client {
+// Order is in which order servers are to be tried.
+func (a *Any) Order(servers []Client) []Client {
 	servers = slices.Clone(servers)
 	rand.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
 	a.mu.Lock()
@@ -144,14 +144,14 @@ func (a *Any) order(servers []Client) []Client {
 	return servers
 }
 
-// note remembers that a server did not answer.
-func (a *Any) note(url string) {
+// Note remembers that a server did not answer.
+func (a *Any) Note(server Client) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.failed == nil {
 		a.failed = make(map[string]time.Time)
 	}
-	a.failed[url] = time.Now()
+	a.failed[server.URL] = time.Now()
 }
 
 // forget forgets which servers did not answer too long ago. The caller holds a.mu.

@@ -158,6 +158,13 @@ func (w *Worker) start(id string, tokens chan struct{}, do func(context.Context)
 	return done
 }
 
+// runs reports whether the work on an authorization or order is under way here.
+func (w *Worker) runs(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.running[id] != nil
+}
+
 func (w *Worker) finished(id string, done chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
