@@ -125,7 +125,7 @@ func (w *Worker) takeUp(ctx context.Context) error {
 	}
 	for _, a := range authzs {
 		// A process that was stopped for longer than its lease may still be at it: a lease that nobody works under would only delay it.
-		if w.runs(a.ID) {
+		if runs(w, w.validating, a.ID) {
 			continue
 		}
 		if taken, err := w.takeAuthz(ctx, a); err == nil {
@@ -133,7 +133,7 @@ func (w *Worker) takeUp(ctx context.Context) error {
 		}
 	}
 	for _, o := range orders {
-		if w.runs(o.ID) {
+		if runs(w, w.issuing, o.ID) {
 			continue
 		}
 		if taken, err := w.takeOrder(ctx, o); err == nil {

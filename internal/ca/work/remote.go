@@ -56,14 +56,18 @@ func (r *Remote) Lease(now time.Time) rules.Lease { return rules.Lease{Due: now}
 
 // Validate has a worker take up a, which is saved. The channel is closed when it has come
 // to an end, or it is not known when it will.
-func (r *Remote) Validate(a rules.Authz) <-chan struct{} { return r.hint(kindAuthz, a.ID) }
+func (r *Remote) Validate(a rules.Authz) <-chan rules.Authz {
+	return hint[rules.Authz](r, kindAuthz, a.ID)
+}
 
 // Issue has a worker take up o, which is saved. The channel is closed when it has come to
 // an end, or it is not known when it will.
-func (r *Remote) Issue(o rules.Order) <-chan struct{} { return r.hint(kindOrder, o.ID) }
+func (r *Remote) Issue(o rules.Order) <-chan rules.Order {
+	return hint[rules.Order](r, kindOrder, o.ID)
+}
 
-func (r *Remote) hint(kind, id string) <-chan struct{} {
-	done := make(chan struct{})
+func hint[T any](r *Remote, kind, id string) <-chan T {
+	done := make(chan T)
 	select {
 	case r.hints <- struct{}{}:
 	default: // those who look for work find it

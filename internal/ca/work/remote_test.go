@@ -85,7 +85,7 @@ func (m *machines) clients(role string, addresses ...string) (clients []rpc.Clie
 }
 
 // soon waits for a channel to be closed, for longer than any test should take.
-func soon(t *testing.T, done <-chan struct{}) {
+func soon[T any](t *testing.T, done <-chan T) {
 	t.Helper()
 	select {
 	case <-done:
@@ -96,7 +96,9 @@ func soon(t *testing.T, done <-chan struct{}) {
 
 func TestRemoteWorker(t *testing.T) {
 	m := newMachines(t)
-	certified := func(context.Context, sign.Request) (sign.Certificate, error) { return sign.Certificate{Serial: "0a"}, nil }
+	certified := func(context.Context, sign.Request) (sign.Certificate, error) {
+		return sign.Certificate{Serial: "0a"}, nil
+	}
 	r := m.remote(work.RemoteConfig{}, m.serve(m.worker(proven, certified)))
 	order, a := m.attempted(r)
 	soon(t, r.Validate(a))

@@ -50,79 +50,76 @@ func Serve(s *rpc.Server, w *Worker) {
 // answerTakeUp takes something up and waits a while for its end. Whatever the caller says, only what is
 // due and nobody's is worked on; a crash after the lease was taken leaves a lease that lapses.
 func (w *Worker) answerTakeUp(ctx context.Context, r takeUpRequest) (takeUpResponse, error) {
-	if r.Kind != kindAuthz && r.Kind != kindOrder {
-		return takeUpResponse{}, rpc.Refuse("there is no work on a %.20q", r.Kind)
+	switch r.Kind {
+	case kindAuthz:
+		return takeUpOne(ctx, w, w.validating, r, taking[rules.Authz]{w.takeLapsedAuthz, w.Validate})
+	case kindOrder:
+		return takeUpOne(ctx, w, w.issuing, r, taking[rules.Order]{w.takeLapsedOrder, w.Issue})
 	}
-	done, state, err := w.takeUpOne(ctx, r.Kind, r.ID)
-	if err != nil || done == nil {
-		return takeUpResponse{State: state}, err
+	return takeUpResponse{}, rpc.Refuse("there is no work on a %.20q", r.Kind)
+}
+
+// taking is how a record is taken up.
+type taking[T any] struct {
+	take  func(tx *store.Tx, id string) (T, error) // its lease; store.ErrConflict if it is not due, or somebody's
+	start func(T) <-chan T
+}
+
+func takeUpOne[T any](ctx context.Context, w *Worker, d *desk[T], r takeUpRequest, t taking[T]) (takeUpResponse, error) {
+	running, full := join(w, d, r.ID)
+	if full {
+		return takeUpResponse{State: stateFull}, nil
 	}
-	timer := time.NewTimer(min(time.Duration(max(r.Wait, 0))*time.Millisecond, maxPatient))
+	if running != nil {
+		return takeUpResponse{State: patient(ctx, w, running, r)}, nil
+	}
+	var taken T
+	err := w.DB.Update(ctx, func(tx *store.Tx) (err error) { taken, err = t.take(tx, r.ID); return err })
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrConflict):
+		return takeUpResponse{State: stateElsewhere}, nil
+	case err != nil:
+		return takeUpResponse{}, err
+	}
+	return takeUpResponse{State: patient(ctx, w, t.start(taken), r)}, nil
+}
+
+// patient waits for an outcome, for as long as the caller does.
+func patient[T any](ctx context.Context, w *Worker, outcome <-chan T, r takeUpRequest) (state string) {
+	timer := time.NewTimer(time.Duration(min(max(r.Wait, 0), maxPatient.Milliseconds())) * time.Millisecond)
 	defer timer.Stop()
 	select {
-	case <-done:
-		return takeUpResponse{State: stateDone}, nil
+	case <-outcome:
+		return stateDone
 	case <-timer.C:
 	case <-ctx.Done():
 	case <-w.life.Done():
 	}
-	return takeUpResponse{State: stateRunning}, nil
+	return stateRunning
 }
 
-// takeUpOne takes up one authorization or order, unless that is somebody's. Without a channel, state says why.
-func (w *Worker) takeUpOne(ctx context.Context, kind, id string) (done <-chan struct{}, state string, err error) {
-	if done, state := w.place(id); done != nil || state != "" {
-		return done, state, nil
-	}
-	var start func() <-chan struct{}
-	err = w.DB.Update(ctx, func(tx *store.Tx) (err error) {
-		start, err = w.takeLapsed(tx, kind, id)
-		return err
-	})
-	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrConflict):
-		return nil, stateElsewhere, nil
-	case err != nil:
-		return nil, "", err
-	}
-	return start(), "", nil
-}
-
-// place finds the work on id here, or says that there is no room for it.
-func (w *Worker) place(id string) (done <-chan struct{}, state string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if running, ok := w.running[id]; ok {
-		return running, ""
-	}
-	if w.stopped || len(w.running) >= backlog {
-		return nil, stateFull
-	}
-	return nil, ""
-}
-
-// takeLapsed takes the lease of what is due and nobody's, and returns what starts the work on it.
-func (w *Worker) takeLapsed(tx *store.Tx, kind, id string) (func() <-chan struct{}, error) {
-	if kind == kindAuthz {
-		before, err := tx.Authz(id)
-		if err != nil {
-			return nil, err
-		}
-		after := before
-		if after.Lease, err = w.lapsed(before.Lease, tx.Now); err != nil {
-			return nil, err
-		}
-		return func() <-chan struct{} { return w.Validate(after) }, tx.UpdateAuthz(before, after)
-	}
-	before, err := tx.Order(id)
+func (w *Worker) takeLapsedAuthz(tx *store.Tx, id string) (rules.Authz, error) {
+	before, err := tx.Authz(id)
 	if err != nil {
-		return nil, err
+		return before, err
 	}
 	after := before
 	if after.Lease, err = w.lapsed(before.Lease, tx.Now); err != nil {
-		return nil, err
+		return before, err
 	}
-	return func() <-chan struct{} { return w.Issue(after) }, tx.UpdateOrder(before, after)
+	return after, tx.UpdateAuthz(before, after)
+}
+
+func (w *Worker) takeLapsedOrder(tx *store.Tx, id string) (rules.Order, error) {
+	before, err := tx.Order(id)
+	if err != nil {
+		return before, err
+	}
+	after := before
+	if after.Lease, err = w.lapsed(before.Lease, tx.Now); err != nil {
+		return before, err
+	}
+	return after, tx.UpdateOrder(before, after)
 }
 
 // lapsed is this worker's lease in place of a lapsed one; store.ErrConflict if it has not lapsed.

@@ -357,10 +357,10 @@ func TestStopHandsBack(t *testing.T) {
 	})
 }
 
-func closed(c <-chan struct{}) bool {
+func closed[T any](c <-chan T) bool {
 	select {
-	case <-c:
-		return true
+	case _, open := <-c:
+		return !open
 	default:
 		return false
 	}
