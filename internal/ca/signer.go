@@ -62,7 +62,7 @@ func (c *CA) openSigner(context.Context) error {
 	signer, err := sign.New(sign.Config{
 		Issuers:  c.hierarchy.signers(),
 		Profiles: c.config.Profiles.Sign(),
-		Journal:  through[sign.Journal](c.config.Seams.Journal, work.Journal{DB: c.db}),
+		Journal:  through[sign.Journal](c.config.Seams.Journal, work.Journal{DB: c.db, Named: c.proving.Offers(acme.ProofOfPossession01)}),
 	})
 	if err != nil {
 		return err

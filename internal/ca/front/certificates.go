@@ -67,7 +67,7 @@ func (f *Front) certified(ctx context.Context, r accountRequest) (found rules.Ce
 		if of.ids, err = f.certifiedOrder(tx, r.ids); err != nil {
 			return err
 		}
-		order, _, err := ownOrder(tx, of)
+		order, err := ownOrderAlone(tx, of)
 		if err != nil {
 			return err
 		}

@@ -29,10 +29,12 @@ import (
 type Worker interface {
 	// Lease is for work that this process starts at now.
 	Lease(now time.Time) rules.Lease
-	// Validate takes up a's validation, which is saved. The channel is closed when it is settled.
-	Validate(a rules.Authz) <-chan struct{}
-	// Issue takes up o, which is saved and processing. The channel is closed when o is valid or invalid.
-	Issue(o rules.Order) <-chan struct{}
+	// Validate takes up a's validation, which is saved. The channel yields a as it is once that is
+	// settled, if this is known here, and is closed then.
+	Validate(a rules.Authz) <-chan rules.Authz
+	// Issue takes up o, which is saved and processing. The channel yields o as it is once it is valid
+	// or invalid, if this is known here, and is closed then.
+	Issue(o rules.Order) <-chan rules.Order
 }
 
 // Config says what a Front serves. DB, Worker, Policy, URL, OwnHost, Chains, Issuer and Log are required.
@@ -82,6 +84,7 @@ type Front struct {
 	resources []resource
 	grease    string // a member of the directory that means nothing
 	floods    *floods
+	known     *knownAccounts
 }
 
 // New checks c and makes a Front of it.
@@ -107,7 +110,7 @@ func New(c Config) (*Front, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), grease: newGrease()}
+	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), grease: newGrease(), known: &knownAccounts{db: c.DB}}
 	f.floods = newFloods(c.Limits[rules.Floods])
 	f.resources = f.routes()
 	return f, nil

@@ -39,26 +39,37 @@ func (f *Front) showOrder(ctx context.Context, r accountRequest) (reply, error) 
 	if err != nil {
 		return reply{}, fmt.Errorf("showing order %s: %w", r.ids[0], err)
 	}
+	return f.orderReply(r, wire), nil
+}
+
+func (f *Front) orderReply(r accountRequest, wire acme.Order) reply {
 	answer := reply{status: http.StatusOK, location: r.base.order(r.ids[0]), body: wire}
 	if wire.Status == acme.StatusProcessing {
 		answer.retryAfter = pause(f.Manners.OrderPause, orderPause)
 	}
-	return answer, nil
+	return answer
 }
 
 // ownOrder loads the order that r is about, with its authorizations, if it is the account's own.
 func ownOrder(tx *store.Tx, r accountRequest) (rules.Order, []rules.Authz, error) {
-	order, err := tx.Order(r.ids[0])
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return order, nil, notFound("there is no such order")
-	case err != nil:
+	order, err := ownOrderAlone(tx, r)
+	if err != nil {
 		return order, nil, err
-	case order.Account != r.account.ID:
-		return rules.Order{}, nil, notYours("order")
 	}
 	authzs, err := tx.Authzs(order.Authzs)
 	return order, authzs, err
+}
+
+// ownOrderAlone loads the order that r is about, if it is the account's own.
+func ownOrderAlone(tx *store.Tx, r accountRequest) (rules.Order, error) {
+	order, err := tx.Order(r.ids[0])
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return order, notFound("there is no such order")
+	case err == nil && order.Account != r.account.ID:
+		return rules.Order{}, notYours("order")
+	}
+	return order, err
 }
 
 // finalize has a ready order turned into a certificate (RFC 8555 §7.4).
@@ -110,7 +121,11 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		return reply{}, fmt.Errorf("finalizing order %s: %w", r.ids[0], err)
 	}
 	if begun != nil {
-		defer f.takeUp(ctx, func() <-chan struct{} { return f.Worker.Issue(*begun) }, f.FinalizeWait)()
+		ended, known, later := takeUp(ctx, f, func() <-chan rules.Order { return f.Worker.Issue(*begun) }, f.FinalizeWait)
+		defer later()
+		if known { // and final: what its authorizations are makes no difference any more
+			return f.orderReply(r, f.shuffled(r.base.wireOrder(ended, nil, time.Now()))), nil
+		}
 	}
 	return f.showOrder(ctx, r)
 }

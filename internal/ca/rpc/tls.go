@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,6 +31,11 @@ type Peer struct {
 const (
 	RoleAuthority = "authority" // holds the database and the keys
 	RoleValidator = "validator" // looks at the network from another place
+	RoleFront     = "front"     // answers clients
+	RoleWork      = "work"      // has names validated and certificates made
+	RoleSigner    = "signer"    // holds the issuers' keys and that of the roles' CA
+	RoleCRL       = "crl"       // publishes lists of what is revoked
+	RoleOps       = "ops"       // carries out what operators command
 )
 
 // uriScheme and uriHost make the URI in a role's certificate: cairn://roles/ROLE/NODE.
@@ -86,9 +92,10 @@ type Identity struct {
 
 // Expect is which peers may be talked to.
 type Expect struct {
-	Role string
-	Node string             // "" means any
-	Key  *[sha256.Size]byte // the KeyHash that its certificate must have; nil means any
+	Role  string
+	Roles []string           // those that will do as well
+	Node  string             // "" means any
+	Key   *[sha256.Size]byte // the KeyHash that its certificate must have; nil means any
 }
 
 // ServerConfig is for a server that only peers as expected may call.
@@ -172,8 +179,8 @@ func verify(state tls.ConnectionState, ca *x509.Certificate, expected Expect, us
 	switch {
 	case leaf.IsCA:
 		return errors.New("the peer's certificate is a CA's")
-	case peer.Role != expected.Role:
-		return fmt.Errorf("the peer is %s, where %q is expected", peer.URI(), expected.Role)
+	case peer.Role != expected.Role && !slices.Contains(expected.Roles, peer.Role):
+		return fmt.Errorf("the peer is %s, where %q is expected", peer.URI(), strings.Join(slices.Concat([]string{expected.Role}, expected.Roles), " or "))
 	case expected.Node != "" && peer.Node != expected.Node:
 		return fmt.Errorf("the peer is %s, where the node %q is expected", peer.URI(), expected.Node)
 	case expected.Key != nil && subtle.ConstantTimeCompare(hash[:], expected.Key[:]) != 1:

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,14 @@ type CAA struct {
 func (c CAA) AppliesTo(id acme.Identifier) bool {
 	return len(c.Identities) > 0 && id.Type == acme.DNS && strings.Contains(id.Value, ".") &&
 		!strings.HasSuffix(id.Value, ".onion") && !c.Private.Contains(id)
+}
+
+// AppliesToAny reports whether CAA is asked for any of ids, with or without their wildcard labels.
+func (c CAA) AppliesToAny(ids []acme.Identifier) bool {
+	return slices.ContainsFunc(ids, func(id acme.Identifier) bool {
+		base, _ := id.Base()
+		return c.AppliesTo(base)
+	})
 }
 
 // Recheck is an identifier of an order that CAA must be asked about, again or for the first time, and the

@@ -59,6 +59,8 @@ type DB struct {
 	queue  chan *request
 	closed bool
 
+	keys keyMemo
+
 	commits atomic.Int64 // transactions that were committed
 }
 

@@ -14,6 +14,7 @@ type Tx struct {
 	Now time.Time // when the transaction began, in milliseconds, UTC
 
 	s      *session
+	keys   *keyMemo
 	failed error // what ended the transaction, or nil
 }
 
@@ -21,7 +22,7 @@ var errTxEnded = errors.New("the transaction has ended")
 
 // begin makes the Tx of a transaction that s has begun.
 func (db *DB) begin(s *session) *Tx {
-	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), s: s}
+	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), s: s, keys: &db.keys}
 }
 
 // exec runs a statement and returns how many rows it changed.

@@ -15,27 +15,32 @@ import (
 // issue turns a finalized order into a certificate: steps 3 to 6 of docs/issuance.md.
 // It may be called any number of times for the same order, on any machine: the
 // signer's journal makes one certificate of it.
-func (w *Worker) issue(ctx context.Context, o rules.Order) error {
+func (w *Worker) issue(ctx context.Context, o rules.Order) (rules.Order, error) {
 	csr, problem := w.CSR.Parse(o.CSR)
 	if problem != nil {
 		return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
 	}
 	// The key may have been reported as compromised since the order was finalized.
-	blocked, err := w.blocked(ctx, csr.PublicKey)
+	blocked, outdated, err := w.beforeSigning(ctx, o, csr.PublicKey)
 	switch {
 	case err != nil:
-		return w.putOffOrder(o, err)
+		return o, w.putOffOrder(o, err)
 	case blocked:
 		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeBadCSR, "the key of the CSR has been reported as compromised: make a new one")))
 	}
-	switch problem, err := w.recheckCAA(ctx, o); {
+	switch problem, err := w.recheckCAA(ctx, o, outdated); {
 	case err != nil && w.life.Err() != nil:
-		return err // handed back by Stop
+		return o, err // handed back by Stop
 	case err != nil:
-		return w.putOffOrder(o, err)
+		return o, w.putOffOrder(o, err)
 	case problem != nil:
 		return w.end(ctx, o, o.Fail(problem))
 	}
+	return w.sign(ctx, o, csr)
+}
+
+// sign has the certificate for o signed, and ends o.
+func (w *Worker) sign(ctx context.Context, o rules.Order, csr rules.CSR) (rules.Order, error) {
 	certificate, err := w.Signer.Certificate(ctx, sign.Request{
 		Order:       o.ID,
 		Profile:     o.Profile,
@@ -54,39 +59,45 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) error {
 		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeServerInternal,
 			"a certificate for this order would break this CA's own rules: its operator finds the reason in the log under order %s", o.ID)))
 	case err != nil && w.life.Err() != nil:
-		return err // handed back by Stop
+		return o, err // handed back by Stop
 	case err != nil:
-		return w.putOffOrder(o, fmt.Errorf("signing for order %s: %w", o.ID, err))
+		return o, w.putOffOrder(o, fmt.Errorf("signing for order %s: %w", o.ID, err))
 	}
-	// A crash here leaves the certificate in the journal and the order processing:
-	// the next worker gets the same certificate and comes to the same place.
-	if err := w.end(ctx, o, o.Issued(certificate.Serial)); err != nil {
-		return err
+	ended := o.Issued(certificate.Serial)
+	if certificate.Made { // and the order ended with it: Journal.Settle
+		w.permits.forget(o.ID)
+	} else if ended, err = w.end(ctx, o, ended); err != nil { // an older program left the order processing
+		return o, err
 	}
 	w.Log.Info("certificate issued", "order", o.ID, "account", o.Account, "serial", certificate.Serial,
 		"profile", o.Profile, "names", len(o.Identifiers))
-	return nil
+	return ended, nil
 }
 
-// blocked reports whether a key must not be certified any more (BR §6.1.1.3 (4)).
-func (w *Worker) blocked(ctx context.Context, public crypto.PublicKey) (blocked bool, err error) {
+// beforeSigning finds out whether the key of o must not be certified any more (BR §6.1.1.3 (4)), and for
+// which names CAA must be asked again.
+func (w *Worker) beforeSigning(ctx context.Context, o rules.Order, public crypto.PublicKey) (blocked bool, outdated []rules.Recheck, err error) {
 	digest, err := rules.KeyDigest(public)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	err = w.DB.View(ctx, func(tx *store.Tx) error {
-		blocked, err = tx.KeyBlocked(digest)
+		if blocked, err = tx.KeyBlocked(digest); err != nil || blocked || !w.Config.CAA.AppliesToAny(o.Identifiers) {
+			return err
+		}
+		authzs, err := tx.Authzs(o.Authzs)
+		outdated = w.Config.CAA.Outdated(o, authzs, tx.Now)
 		return err
 	})
-	return blocked, err
+	return blocked, outdated, err
 }
 
-// end saves the end of o, unless its lease was lost. If it ends without a
+// end saves the end of o, unless its lease was lost, and returns it. If it ends without a
 // certificate, a serial that was reserved for it is given up.
-func (w *Worker) end(ctx context.Context, before, after rules.Order) error {
+func (w *Worker) end(ctx context.Context, before, after rules.Order) (rules.Order, error) {
 	w.permits.forget(before.ID)
 	// The outcome is known: it is saved even if the deadline of the work has come.
-	return w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	return after, w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if err := tx.UpdateOrder(before, after); err != nil {
 			return fmt.Errorf("ending order %s: %w", before.ID, err)
 		}

@@ -10,7 +10,6 @@ package work
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -72,11 +71,11 @@ type Worker struct {
 	Config
 	name string // in leases: no other process has it
 
-	validating, issuing chan struct{} // a token for each piece of work under way
-	permits             permits       // what CAA permitted for orders that are being issued
+	validating *desk[rules.Authz]
+	issuing    *desk[rules.Order]
+	permits    permits // what CAA permitted for orders that are being issued
 
-	mu      sync.Mutex
-	running map[string]chan struct{} // by ID of the authorization or order
+	mu      sync.Mutex // guards what follows, and the desks
 	stopped bool
 	all     sync.WaitGroup
 	life    context.Context
@@ -95,9 +94,8 @@ func New(c Config) *Worker {
 	w := &Worker{
 		Config:     c,
 		name:       rules.NewID(time.Now()),
-		validating: make(chan struct{}, c.Validations),
-		issuing:    make(chan struct{}, c.Issuances),
-		running:    make(map[string]chan struct{}),
+		validating: newDesk[rules.Authz](c.Validations),
+		issuing:    newDesk[rules.Order](c.Issuances),
 	}
 	w.life, w.die = context.WithCancel(context.Background())
 	return w
@@ -114,55 +112,16 @@ func (w *Worker) Lease(now time.Time) rules.Lease {
 	return rules.Lease{}.Taken(w.name, now, w.Config.Lease)
 }
 
-// Validate proves the attempted challenge of a, whose lease is this worker's. The
-// channel is closed when there is an outcome, or none can be had now.
-func (w *Worker) Validate(a rules.Authz) <-chan struct{} {
-	return w.start(a.ID, w.validating, func(ctx context.Context) error { return w.validate(ctx, a) })
+// Validate proves the attempted challenge of a, whose lease is this worker's. The channel yields
+// a as it was settled and is closed; where none can be settled now, it is closed at once.
+func (w *Worker) Validate(a rules.Authz) <-chan rules.Authz {
+	return start(w, w.validating, a.ID, func(ctx context.Context) (rules.Authz, error) { return w.validate(ctx, a) })
 }
 
-// Issue issues the certificate for o, whose lease is this worker's. The channel is
-// closed when the order is valid or invalid, or neither can be had now.
-func (w *Worker) Issue(o rules.Order) <-chan struct{} {
-	return w.start(o.ID, w.issuing, func(ctx context.Context) error { return w.issue(ctx, o) })
-}
-
-// start runs do once there is a token for it. Work that runs already is not started twice.
-func (w *Worker) start(id string, tokens chan struct{}, do func(context.Context) error) <-chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if done, ok := w.running[id]; ok {
-		return done
-	}
-	done := make(chan struct{})
-	if w.stopped || len(w.running) >= backlog {
-		close(done)
-		return done
-	}
-	w.running[id] = done
-	// The lease runs from now, also while waiting for a token: work never goes on after its lease.
-	ctx, cancel := context.WithTimeout(w.life, w.Config.Lease*9/10)
-	w.all.Go(func() {
-		defer cancel()
-		defer w.finished(id, done)
-		select {
-		case tokens <- struct{}{}:
-			defer func() { <-tokens }()
-		case <-ctx.Done():
-			return
-		}
-		// A lost lease is not a fault: somebody else does the work.
-		if err := do(ctx); err != nil && !errors.Is(err, store.ErrConflict) && w.life.Err() == nil {
-			w.Log.Error("work failed", "id", id, "error", err)
-		}
-	})
-	return done
-}
-
-func (w *Worker) finished(id string, done chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.running, id)
-	close(done)
+// Issue issues the certificate for o, whose lease is this worker's. The channel yields o as it
+// ended, valid or invalid, and is closed; where it cannot end now, it is closed at once.
+func (w *Worker) Issue(o rules.Order) <-chan rules.Order {
+	return start(w, w.issuing, o.ID, func(ctx context.Context) (rules.Order, error) { return w.issue(ctx, o) })
 }
 
 // Stop accepts no more work and waits for what is under way. When ctx ends first,
