@@ -51,6 +51,9 @@ var table = map[string]row{
 	"internal/ca/rpc": {ours: []string{"acme"},
 		why: "carries values, whatever they mean"},
 
+	"internal/ca/presence": {ours: []string{"internal/ca/rpc", "internal/ca/store"}, others: []string{},
+		why: "who is there, as the database has it, in the words of who calls them"},
+
 	"internal/ca/profile": {ours: []string{"acme", "internal/ca/rules", "internal/ca/sign"}, not: impure,
 		why: "one definition of what is ordered and what is signed"},
 

@@ -45,6 +45,8 @@ func suite(t *testing.T, open opener) {
 		{"AttemptsFor", testAttemptsFor},
 		{"Events", testEvents},
 		{"BlockedKeys", testBlockedKeys},
+		{"Members", testMembers},
+		{"Nodes", testNodes},
 		{"LimitHoldsForAll", testLimitHoldsForAll},
 		{"Buckets", testBuckets},
 		{"Overrides", testOverrides},
