@@ -87,6 +87,9 @@ var table = map[string]row{
 	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},
 		why: "runs somebody else's server, for tests of either side"},
 
+	"internal/pgtest": {ours: []string{}, others: []string{"github.com/jackc/pgx/v5"},
+		why: "runs PostgreSQL, for tests"},
+
 	"cmd/cairn":    {ours: []string{"acme", "internal/ca/..."}, why: "reads flags, builds roles, wires them"},
 	"cmd/cairnbot": {ours: []string{"acme", "internal/bot/..."}, why: "reads flags, builds the client"},
 }
