@@ -51,6 +51,8 @@ var table = map[string]row{
 	"internal/ca/rpc": {ours: []string{"acme"},
 		why: "carries values, whatever they mean"},
 
+	"internal/ca/members": {ours: []string{"internal/ca/roles", "internal/ca/rpc", "internal/ca/store"}, others: []string{},
+		why: "who belongs to a cluster: tokens in, certificates out, both in the store"},
 	"internal/ca/presence": {ours: []string{"internal/ca/rpc", "internal/ca/store"}, others: []string{},
 		why: "who is there, as the database has it, in the words of who calls them"},
 
@@ -63,7 +65,7 @@ var table = map[string]row{
 		why: "a shell: its seams speak in the actors' requests and results"},
 	"internal/ca/crl": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/sign"},
 		why: "a shell: its seam speaks in the signer's requests"},
-	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc", "internal/ca/roles", "internal/ca/validate"},
+	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc", "internal/ca/roles", "internal/ca/members", "internal/ca/validate"},
 		why: "a shell for the operator, over a socket in the data directory"},
 
 	"internal/ca/datadir": {others: []string{"golang.org/x/sys/unix"},

@@ -34,7 +34,7 @@ Start with:  cairn up`,
 		newEAB(),
 		newLimits(),
 		newEvidence(), newPebble(), newAudit(),
-		newValidator(),
+		newToken(), newJoin(), newNodes(), newValidator(),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		if cmd.Args == nil || cmd == root {

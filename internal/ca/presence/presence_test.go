@@ -53,7 +53,9 @@ func (c *cluster) node(name string) func() ([]store.Node, error) {
 	key := keyOf(name)
 	var self []store.Node
 	for _, role := range []string{rpc.RoleFront, rpc.RoleWork} {
-		c.update(func(tx *store.Tx) error { return tx.InsertMember(store.Member{Node: name, Role: role, KeyHash: key[:]}) })
+		c.update(func(tx *store.Tx) error {
+			return tx.InsertMember(store.Member{Node: name, Role: role, KeyHash: key[:]})
+		})
 		self = append(self, store.Node{Node: name, Role: role, Address: name + ":9444", KeyHash: key[:], Instance: "of-" + name})
 	}
 	return func() ([]store.Node, error) { return self, nil }

@@ -13,10 +13,13 @@ import (
 	"time"
 )
 
-// ServerName is what all servers of roles are called in TLS (RFC 6066 §3): no host has such a name
+// ServerName is what the server is called in TLS (RFC 6066 §3) that takes hosts in: no host has such a name
 // (RFC 6761 §6.4). Where a port has other servers too, who does not ask for it
 // never reaches that of the roles, and who does reaches nothing else.
 const ServerName = "roles.cairn.invalid"
+
+// PeerName is what the servers are called by those who show a certificate, so that one port can have both.
+const PeerName = "peers.cairn.invalid"
 
 // protocols is what is spoken over TLS (RFC 7301).
 func protocols() []string { return []string{"http/1.1"} }
@@ -129,7 +132,7 @@ func (i Identity) ClientConfig(expected Expect) *tls.Config {
 	config := i.config(expected, x509.ExtKeyUsageServerAuth)
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return i.Certificate() }
 	// Not the names of hosts count but those of roles: VerifyConnection does it all.
-	config.InsecureSkipVerify, config.ServerName = true, ServerName
+	config.InsecureSkipVerify, config.ServerName = true, PeerName
 	return config
 }
 
