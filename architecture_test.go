@@ -51,16 +51,21 @@ var table = map[string]row{
 	"internal/ca/rpc": {ours: []string{"acme"},
 		why: "carries values, whatever they mean"},
 
+	"internal/ca/members": {ours: []string{"internal/ca/roles", "internal/ca/rpc", "internal/ca/store"}, others: []string{},
+		why: "who belongs to a cluster: tokens in, certificates out, both in the store"},
+	"internal/ca/presence": {ours: []string{"internal/ca/rpc", "internal/ca/store"}, others: []string{},
+		why: "who is there, as the database has it, in the words of who calls them"},
+
 	"internal/ca/profile": {ours: []string{"acme", "internal/ca/rules", "internal/ca/sign"}, not: impure,
 		why: "one definition of what is ordered and what is signed"},
 
 	"internal/ca/front": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/work", "internal/ca/rpc"},
 		why: "a shell: load, decide, save; asks work to take an order up"},
-	"internal/ca/work": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/validate", "internal/ca/sign"},
+	"internal/ca/work": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/validate", "internal/ca/sign", "internal/ca/rpc"},
 		why: "a shell: its seams speak in the actors' requests and results"},
 	"internal/ca/crl": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/sign"},
 		why: "a shell: its seam speaks in the signer's requests"},
-	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc", "internal/ca/roles", "internal/ca/validate"},
+	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc", "internal/ca/roles", "internal/ca/members", "internal/ca/validate"},
 		why: "a shell for the operator, over a socket in the data directory"},
 
 	"internal/ca/datadir": {others: []string{"golang.org/x/sys/unix"},

@@ -28,12 +28,13 @@ Start with:  cairn up`,
 		return withHint(usageError{err}, "%s --help lists what can be said", cmd.CommandPath())
 	})
 	root.AddCommand(
-		newUp(), newTrust(),
+		newUp(), newServe(), newTrust(),
+		newConfig(),
 		newProfiles(), newRenewals(),
 		newEAB(),
 		newLimits(),
 		newEvidence(), newPebble(), newAudit(),
-		newValidator(),
+		newToken(), newJoin(), newNodes(), newValidator(),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		if cmd.Args == nil || cmd == root {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -24,9 +26,24 @@ func run() int {
 	if calledPebble(os.Args[0]) {
 		args = append([]string{"pebble"}, args...)
 	}
-	root.SetArgs(args)
+	root.SetArgs(withTwoDashes(args))
 	if err := root.ExecuteContext(ctx); err != nil {
 		return complain(root.ErrOrStderr(), err)
 	}
 	return 0
+}
+
+// withTwoDashes lets -roles and -config of `cairn serve` stand for --roles and --config, as many people write it.
+func withTwoDashes(args []string) []string {
+	if len(args) == 0 || args[0] != "serve" {
+		return args
+	}
+	args = slices.Clone(args)
+	for i, arg := range args {
+		name, _, _ := strings.Cut(arg, "=")
+		if name == "-roles" || name == "-config" {
+			args[i] = "-" + arg
+		}
+	}
+	return args
 }

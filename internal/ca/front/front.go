@@ -42,6 +42,8 @@ type Config struct {
 	DB     *store.DB
 	Worker Worker
 	Policy rules.Policy
+	// Issuing is for which names the newest issuer issues, and until when; nil means as Policy says.
+	Issuing func() (acme.Subtrees, time.Time)
 	// URL is the CA's https://host[:port], for requests whose Host is none of its own.
 	URL string
 	// OwnHost reports whether host, without a port, is one of the CA's names or addresses.
@@ -63,6 +65,8 @@ type Config struct {
 	Manners Manners
 	// Limits are the rate limits that are on; nil for none.
 	Limits rules.Limits
+	// Peers are the other fronts of the same authority, which redeem the nonces that they made; nil for none.
+	Peers Peers
 	// Page answers GET of "/", "/root.pem" and "/root.der"; nil for none.
 	Page http.Handler
 	// How long a response waits for the outcome of what it started; 0 means 200 ms and 5 s.
@@ -78,6 +82,7 @@ const maxWaiting = 256
 type Front struct {
 	Config
 	nonces    *nonces
+	redeeming chan struct{} // one element for each nonce that another front is asked about
 	waiting   chan struct{} // one element for each request that waits
 	resources []resource
 	grease    string // a member of the directory that means nothing
@@ -109,10 +114,19 @@ func New(c Config) (*Front, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), grease: newGrease(), known: &knownAccounts{db: c.DB}}
+	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), redeeming: make(chan struct{}, maxRedeeming), grease: newGrease(), known: &knownAccounts{db: c.DB}}
 	f.floods = newFloods(c.Limits[rules.Floods])
 	f.resources = f.routes()
 	return f, nil
+}
+
+// policy is the operator's, with what is true of the issuer of the moment.
+func (f *Front) policy() rules.Policy {
+	p := f.Policy
+	if f.Issuing != nil {
+		p.Names, p.IssuerEnd = f.Issuing()
+	}
+	return p
 }
 
 // resource is one kind of resource (RFC 8555 §7.1) and who may ask it for what.

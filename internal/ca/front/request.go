@@ -72,7 +72,7 @@ func (f *Front) authenticate(v *visit) (reply, error) {
 	if jws.Header.Nonce == "" {
 		return reply{}, acme.Problemf(acme.TypeBadNonce, "the request has no nonce: use the one in the header Replay-Nonce of this response")
 	}
-	if !f.redeem(jws.Header.Nonce) {
+	if !f.redeem(v.Context(), jws.Header.Nonce) {
 		return reply{}, acme.Problemf(acme.TypeBadNonce, "the nonce is unknown, expired or used: sign again with the one in the header Replay-Nonce of this response")
 	}
 	signed := request{base: v.base, url: v.address(), ids: v.ids, query: v.URL.Query(), accept: v.Header.Values("Accept"), payload: f.folded(jws.Payload), client: clientOf(v.Request), header: v.w.Header()}

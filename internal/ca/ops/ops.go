@@ -33,6 +33,8 @@ type Env struct {
 	Log *slog.Logger
 	// Limits are the rate limits that are on; nil where nobody serves the directory, so that nobody knows.
 	Limits rules.Limits
+	// JoinURL is where machines join, https://HOST[:PORT]; "" means at the authority's HTTPS port.
+	JoinURL string
 }
 
 // Action is something that an operator can do. Name is a path segment. An error that
@@ -70,6 +72,9 @@ func offerAll(s *Server) {
 	offer(s, CreateValidatorToken)
 	offer(s, ListValidators)
 	offer(s, RemoveValidator)
+	offer(s, CreateNodeToken)
+	offer(s, ListNodes)
+	offer(s, RemoveNode)
 	offer(s, SetRenewals)
 	offer(s, ClearRenewals)
 	offerLimits(s)

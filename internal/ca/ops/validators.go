@@ -58,11 +58,7 @@ func createValidatorToken(ctx context.Context, env Env, r ValidatorTokenRequest)
 	if err := validate.CheckRIR(r.RIR); err != nil {
 		return made, rpc.Refuse("%v", err)
 	}
-	pair, err := env.Dir.AddRoles(func() (certificate, key []byte, err error) { return roles.NewAuthority(time.Now()) })
-	if err != nil {
-		return made, err
-	}
-	authority, err := roles.LoadAuthority(pair.Certificate, pair.Key)
+	authority, err := rolesAuthority(env)
 	if err != nil {
 		return made, err
 	}

@@ -42,6 +42,7 @@ type serverDB struct {
 	renewed atomic.Int64 // when the pool was last emptied, in nanoseconds since started
 	started time.Time
 	commits atomic.Int64 // transactions that were committed
+	keys    keyMemo
 
 	// beforeCommit makes an update fail; tests put their failures here.
 	beforeCommit func() error
@@ -185,7 +186,7 @@ func (db *serverDB) attempt(ctx context.Context, begin string, fn func(*Tx) erro
 			return db.judge(begin, fmt.Errorf("beginning a transaction: %w", err), err)
 		}
 	}
-	tx := &Tx{Now: now.UTC().Truncate(time.Millisecond), s: s}
+	tx := &Tx{Now: now.UTC().Truncate(time.Millisecond), s: s, keys: &db.keys}
 	err = fn(tx)
 	failed := tx.failed
 	tx.failed = errTxEnded

@@ -44,6 +44,8 @@ type sqliteDB struct {
 	queue  chan *request
 	closed bool
 
+	keys keyMemo
+
 	commits atomic.Int64 // transactions that were committed
 }
 
@@ -100,7 +102,7 @@ func (db *sqliteDB) closeSessions(readers int) error {
 
 // begin makes the Tx of a transaction that s has begun.
 func (db *sqliteDB) begin(s *session) *Tx {
-	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), s: s}
+	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), s: s, keys: &db.keys}
 }
 
 // view is View, on one of the connections that only read.

@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,7 +19,7 @@ func (w *Worker) CleanUp(ctx context.Context) {
 	tick := time.NewTicker(cleanUpEvery)
 	defer tick.Stop()
 	for {
-		if err := w.cleanUp(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(w.cleanUp(ctx), w.Recover(ctx)); err != nil && ctx.Err() == nil {
 			w.Log.Error("cleaning up failed", "error", err)
 		}
 		select {

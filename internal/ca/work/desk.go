@@ -55,6 +55,25 @@ func start[T any](w *Worker, d *desk[T], id string, do func(context.Context) (T,
 	return outcome
 }
 
+// runs reports whether the work on a record is under way here.
+func runs[T any](w *Worker, d *desk[T], id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return d.waiting[id] != nil
+}
+
+// join waits for what is under way on a record; nil if nothing is. full reports that nothing more is accepted.
+func join[T any](w *Worker, d *desk[T], id string) (outcome chan T, full bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if others, ok := d.waiting[id]; ok {
+		outcome = make(chan T, 1)
+		d.waiting[id] = append(others, outcome)
+		return outcome, false
+	}
+	return nil, w.stopped || len(w.validating.waiting)+len(w.issuing.waiting) >= backlog
+}
+
 // finish hands out what came of the work on a record.
 func finish[T any](w *Worker, d *desk[T], id string, ended []T) {
 	w.mu.Lock()

@@ -51,6 +51,8 @@ func (j Journal) Reserve(ctx context.Context, e sign.Entry, replaces string) err
 		}
 		account := ""
 		switch order, err := tx.Order(e.Order); {
+		case err == nil && order.CSR == nil:
+			return store.ErrConflict // it has ended: whoever asks was stopped for longer than its lease
 		case err == nil:
 			account = order.Account
 		case !errors.Is(err, store.ErrNotFound): // the CA's own certificates have no order

@@ -225,3 +225,36 @@ CREATE TABLE IF NOT EXISTS certified_sets (
 	id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
 	at BIGINT NOT NULL
 );
+
+CREATE TABLE IF NOT EXISTS authorities (
+	id     TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	der    BYTEA  NOT NULL,
+	place  TEXT   NOT NULL,
+	lists  TEXT   NOT NULL,
+	frozen BIGINT NOT NULL,
+	number BIGINT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS addresses (
+	name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+	url  TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS members (
+	node     TEXT COLLATE "C" NOT NULL,
+	role     TEXT COLLATE "C" NOT NULL,
+	key_hash BYTEA  NOT NULL,
+	added    BIGINT NOT NULL,
+	PRIMARY KEY (node, role)
+);
+
+CREATE TABLE IF NOT EXISTS nodes (
+	node     TEXT COLLATE "C" NOT NULL,
+	role     TEXT COLLATE "C" NOT NULL,
+	address  TEXT   NOT NULL,
+	key_hash BYTEA  NOT NULL,
+	instance TEXT   NOT NULL,
+	seen     BIGINT NOT NULL,
+	version  TEXT   NOT NULL,
+	PRIMARY KEY (node, role)
+);
