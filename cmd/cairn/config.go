@@ -34,6 +34,7 @@ func sections() map[string]section {
 		"external_accounts": new(externalAccountsSection),
 		"limits":            new(limitsSection),
 		"profiles":          new(profilesSection),
+		"retention":         new(retentionSection),
 	}
 }
 

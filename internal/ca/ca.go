@@ -40,22 +40,22 @@ type Config struct {
 	// default. Each certifies the issuer, too, so that clients can choose the chain.
 	AlternateRoots int
 
-	Resolvers     []string       // DNS servers, as validate.CheckServer wants them; none means those of the machine
-	DNS           DNS            // how they are asked
-	CAAIdentities []string       // what means this authority in CAA records; none means the host of the URL
-	NoCAA         bool           // CAA records are not asked for, whatever the name
-	HTTP01Port    int            // 0 means 80
-	TLSALPN01Port int            // 0 means 443
-	AllowTargets  []netip.Prefix // addresses to validate at although they are refused by default
-	Terms         string         // URL of the terms of service; "" means none
-	TermsAsk      bool           // accounts that agreed to other terms must agree to these first; else they go on
-	EAB           EAB            // external account binding
-	NoSubdomains  bool           // an authorization is never for what lies below its domain (RFC 9444)
-	Challenges    Challenges     // what is offered beside the usual challenges
-	Profiles      profile.List   // the default first; none means profile.Standard
-	Perspectives  Perspectives   // how remote perspectives are asked, where there are any
-	Limits        rules.Limits   // the rate limits that are on; nil means rules.DefaultLimits
-	EvidenceKept  time.Duration  // how long the evidence of validations is kept; 0 means 30 days
+	Resolvers     []string        // DNS servers, as validate.CheckServer wants them; none means those of the machine
+	DNS           DNS             // how they are asked
+	CAAIdentities []string        // what means this authority in CAA records; none means the host of the URL
+	NoCAA         bool            // CAA records are not asked for, whatever the name
+	HTTP01Port    int             // 0 means 80
+	TLSALPN01Port int             // 0 means 443
+	AllowTargets  []netip.Prefix  // addresses to validate at although they are refused by default
+	Terms         string          // URL of the terms of service; "" means none
+	TermsAsk      bool            // accounts that agreed to other terms must agree to these first; else they go on
+	EAB           EAB             // external account binding
+	NoSubdomains  bool            // an authorization is never for what lies below its domain (RFC 9444)
+	Challenges    Challenges      // what is offered beside the usual challenges
+	Profiles      profile.List    // the default first; none means profile.Standard
+	Perspectives  Perspectives    // how remote perspectives are asked, where there are any
+	Limits        rules.Limits    // the rate limits that are on; nil means rules.DefaultLimits
+	Retention     rules.Retention // how long records are kept; a field that is 0 means that of rules.DefaultRetention
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
 	Seams Seams
@@ -245,7 +245,8 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 	c.roles = &roleCA{dir: c.dir}
 	c.remote = newPerspectives(c.config.Perspectives, c.db, c.roles, c.log)
 	c.worker = work.New(work.Config{
-		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause, EvidenceKept: c.config.EvidenceKept,
+		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause,
+		Retention: c.config.Retention, Profiles: c.config.Profiles.Rules(),
 		Proving:   c.proving,
 		CAA:       c.caa,
 		Limits:    c.config.Limits,

@@ -135,7 +135,7 @@ func (o *ownCertificate) issue(ctx context.Context, names []acme.Identifier) err
 		return err
 	}
 	certificate, err := o.signer.Certificate(ctx, sign.Request{
-		Order:       "https-" + rules.NewID(time.Now()),
+		Order:       rules.OwnPurpose + rules.NewID(time.Now()),
 		Profile:     profile.OwnName,
 		Identifiers: names,
 		PublicKey:   key.Public(),

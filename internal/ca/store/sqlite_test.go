@@ -172,6 +172,20 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 		return errors.Join(errA, errB, errC, errD, errE, errF)
 	})
 	update(t, db, func(tx *store.Tx) error {
+		_, errA := tx.OldOrders("", "~", 1)
+		_, errB := tx.OldAuthzs("", "~", 1)
+		_, errC := tx.OldIssuances("", "~", 1)
+		_, errD := tx.RevokedBefore("01", start, 1)
+		_, errE := tx.Listed("01")
+		_, errF := tx.Revokers()
+		_, errG := tx.Named()
+		_, errH := tx.Sets("", 1)
+		o, authzs := newOrder(t, i.a, start, "a.test")
+		c := reservation(o, start)
+		return errors.Join(errA, errB, errC, errD, errE, errF, errG, errH, tx.InsertOrder(o, authzs), tx.InsertCertificate(c),
+			tx.DeleteOrder(o), tx.DeleteAuthz(authzs[0]), tx.DeleteCertificate(c, o.Identifiers), tx.DropSet(store.Set{ID: "x"}))
+	})
+	update(t, db, func(tx *store.Tx) error {
 		_, err := tx.CRL("01")
 		statements = tx.Statements()
 		return err
