@@ -165,11 +165,12 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 	update(t, db, func(tx *store.Tx) error {
 		errA := errors.Join(tx.InsertAttempt(store.Attempt{Authz: "x", At: start}), tx.InsertEvent(store.Event{}))
 		_, errB := tx.AttemptsFor("a.test", 1)
-		_, errC := tx.DeleteAttempts(start.Add(time.Hour), 1)
+		_, errC := tx.OldAttempts(start.Add(time.Hour), 1)
+		errG := tx.DeleteAttempt(store.AttemptKey{Authz: "x", ID: "y"})
 		_, errD := tx.Events(1)
 		_, errE := tx.Standing(i.a.ID, 1)
 		_, errF := tx.Reserved()
-		return errors.Join(errA, errB, errC, errD, errE, errF)
+		return errors.Join(errA, errB, errC, errD, errE, errF, errG)
 	})
 	update(t, db, func(tx *store.Tx) error {
 		_, errA := tx.OldOrders("", "~", 1)

@@ -12,7 +12,7 @@ import (
 
 // When and how much is deleted.
 const (
-	cleanUpEvery = time.Minute
+	cleanUpEvery = 10 * time.Minute
 	wholeEvery   = 24 * time.Hour // tables whose keys do not tell the age are read whole this seldom
 	cleanUpBatch = 200            // records that one transaction deletes at most
 	cleanUpShare = 5 * time.Millisecond
@@ -107,13 +107,19 @@ func (w *Worker) dropEvidence(ctx context.Context) error {
 	if w.Retention.Evidence == rules.Forever {
 		return nil
 	}
-	for deleted := int64(cleanUpBatch); deleted == cleanUpBatch; {
-		if _, err := w.delete(ctx, 1, func(tx *store.Tx, _ int) (err error) {
-			deleted, err = tx.DeleteAttempts(tx.Now.Add(-w.Retention.Evidence), cleanUpBatch)
+	for more := true; more; {
+		var old []store.AttemptKey
+		err := w.DB.View(ctx, func(tx *store.Tx) (err error) {
+			old, err = tx.OldAttempts(tx.Now.Add(-w.Retention.Evidence), cleanUpBatch)
 			return err
-		}); err != nil {
+		})
+		if err == nil {
+			err = w.deleteAll(ctx, len(old), func(tx *store.Tx, i int) error { return tx.DeleteAttempt(old[i]) })
+		}
+		if err != nil {
 			return fmt.Errorf("deleting old evidence: %w", err)
 		}
+		more = len(old) == cleanUpBatch
 	}
 	return nil
 }

@@ -56,6 +56,7 @@ func hang(ctx context.Context, _ validate.Request) (validate.Result, error) {
 type bench struct {
 	t       *testing.T
 	db      *store.DB
+	file    string // of db
 	key     *acme.Key
 	account rules.Account
 }
@@ -64,7 +65,8 @@ type bench struct {
 func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db")})
+		file := filepath.Join(t.TempDir(), "db")
+		db, err := store.Open(t.Context(), store.Config{Path: file})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +79,7 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := &bench{t: t, db: db, key: key}
+		b := &bench{t: t, db: db, file: file, key: key}
 		account, problem := rules.NewAccount(policy(t), key, acme.NewAccount{}, time.Now())
 		if problem != nil {
 			t.Fatal(problem)
