@@ -41,7 +41,9 @@ func TestEvidenceOfWhatIsGone(t *testing.T) {
 	}
 	update(func(tx *store.Tx) error { return tx.InsertOrder(order, []rules.Authz{authz}) })
 	check("before there is any", 0, 0, 0)
-	update(func(tx *store.Tx) error { return tx.InsertAttempt(store.Attempt{Authz: authz.ID, At: now, Method: acme.DNS01}) })
+	update(func(tx *store.Tx) error {
+		return tx.InsertAttempt(store.Attempt{Authz: authz.ID, At: now, Method: acme.DNS01})
+	})
 	check("while all is there", 1, 1, 1)
 	update(func(tx *store.Tx) error { return tx.DeleteOrder(order) })
 	check("without the order", -1, 1, 1)
