@@ -87,7 +87,7 @@ func (c *CA) ownNames() (names, left []acme.Identifier, err error) {
 // certifyOwn has the signer in this process make the certificate.
 func (c *CA) certifyOwn(ctx context.Context, key crypto.PublicKey, names []acme.Identifier) (sign.Certificate, error) {
 	return c.ownSigner.Certificate(ctx, sign.Request{
-		Order: "https-" + rules.NewID(time.Now()), Profile: profile.OwnName, Identifiers: names, PublicKey: key,
+		Order: rules.OwnPurpose + rules.NewID(time.Now()), Profile: profile.OwnName, Identifiers: names, PublicKey: key,
 	})
 }
 

@@ -30,7 +30,8 @@ func (c *CA) openWorker(ctx context.Context) error {
 		Allow: c.config.AllowTargets, Log: c.log,
 	})
 	c.worker = work.New(work.Config{
-		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause, EvidenceKept: c.config.EvidenceKept,
+		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause,
+		Retention: c.config.Retention, Profiles: c.config.Profiles.Rules(),
 		Proving:     c.proving,
 		CAA:         c.caa,
 		Limits:      c.config.Limits,

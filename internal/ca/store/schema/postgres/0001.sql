@@ -71,7 +71,7 @@ CREATE TABLE IF NOT EXISTS authzs (
 );
 
 CREATE INDEX IF NOT EXISTS authzs_due ON authzs (due ASC) WHERE due > 0;
-CREATE INDEX IF NOT EXISTS authzs_valid ON authzs (account, value) WHERE status = 'valid';
+CREATE INDEX IF NOT EXISTS authzs_valid ON authzs (account, value, expires) WHERE status = 'valid';
 CREATE INDEX IF NOT EXISTS authzs_for ON authzs (value, id);
 CREATE INDEX IF NOT EXISTS authzs_standing ON authzs (account, expires) WHERE status = 'valid' AND subdomains + preauthorized > 0;
 
