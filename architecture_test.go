@@ -84,7 +84,10 @@ var table = map[string]row{
 	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},
 		why: "runs somebody else's server, for tests of either side"},
 
-	"cmd/cairn":    {ours: []string{"acme", "internal/ca/..."}, why: "reads flags, builds roles, wires them"},
+	"internal/bench": {ours: []string{"acme"}, others: []string{"github.com/miekg/dns"},
+		why: "a load generator: a client of any ACME server, neither our authority nor our bot"},
+
+	"cmd/cairn":    {ours: []string{"acme", "internal/ca/...", "internal/bench"}, why: "reads flags, builds roles, wires them"},
 	"cmd/cairnbot": {ours: []string{"acme", "internal/bot/..."}, why: "reads flags, builds the client"},
 }
 

@@ -34,6 +34,7 @@ Start with:  cairn up`,
 		newLimits(),
 		newEvidence(), newPebble(), newAudit(),
 		newValidator(),
+		newBench(),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		if cmd.Args == nil || cmd == root {

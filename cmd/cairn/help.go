@@ -90,8 +90,11 @@ func showUsage(cmd *cobra.Command) error {
 		}
 	}
 	var groups []flagGroup
-	if cmd.CommandPath() == "cairn up" {
+	switch cmd.CommandPath() {
+	case "cairn up":
 		groups = upGroups()
+	case "cairn bench":
+		groups = benchGroups()
 	}
 	text.WriteString("\n" + showFlags(cmd.LocalFlags(), groups))
 	if cmd.HasAvailableSubCommands() {
