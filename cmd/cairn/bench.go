@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -192,8 +194,11 @@ func (f *benchFlags) whereProofsAre() string {
 	}
 	if f.dns != "" {
 		start += " --resolver " + f.dns
+		if addr, err := netip.ParseAddr(f.config.Answer); err == nil && addr.IsLoopback() && f.config.Challenge != acme.DNS01 {
+			start += " --allow-target " + netip.PrefixFrom(addr, addr.BitLen()).String() // which are never connected to otherwise
+		}
 	}
-	hint := "challenges are answered here, but the CA did not find that: start it as `cairn up " + start + "`"
+	hint := "challenges are answered here, but the CA did not find that: start it as `cairn up " + strings.TrimSpace(start) + "`"
 	if f.dns == "" {
 		hint += "; names that it cannot resolve are answered by --dns-listen ADDR, which it then needs as --resolver"
 	}
