@@ -63,6 +63,9 @@ var table = map[string]row{
 	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc", "internal/ca/roles", "internal/ca/validate"},
 		why: "a shell for the operator, over a socket in the data directory"},
 
+	"internal/ca/fill": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir"},
+		why: "rows as the rules make them, for measurements of a large store"},
+
 	"internal/ca/datadir": {others: []string{"golang.org/x/sys/unix"},
 		why: "files and a lock: bytes in, bytes out"},
 	"internal/ca/trust": {ours: []string{"acme"}, others: []string{},

@@ -26,6 +26,8 @@ type benchFlags struct {
 	accounts, renewBy          string
 	http01, tlsALPN01, dns     string
 	json                       bool
+	count                      int // of --fill
+	data                       string
 }
 
 func newBench() *cobra.Command {
@@ -42,6 +44,9 @@ start the CA so that it looks for the proofs here, as in
 
 docs/performance.md says what is measured, and what is not.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("fill") {
+				return f.fill(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			}
 			if err := f.read(cmd); err != nil {
 				return err
 			}
@@ -60,6 +65,7 @@ func benchGroups() []flagGroup {
 		{"What is asked for", []string{"challenge", "names", "suffix", "wildcard", "key-type", "profile", "accounts", "account-count", "renewals", "renew-by", "revoke"}},
 		{"Where challenges are answered", []string{"http-01-listen", "tls-alpn-01-listen", "dns-listen", "dns-answer"}},
 		{"What is told", []string{"pid", "pid-tree", "json"}},
+		{"A large database, in place of a load", []string{"fill", "data"}},
 	}
 }
 
@@ -95,6 +101,8 @@ func (f *benchFlags) add(cmd *cobra.Command) {
 	flags.IntSliceVar(&c.PIDs, "pid", nil, "process `ID` of the server, to measure its CPU time and memory; can be repeated")
 	flags.BoolVar(&c.Tree, "pid-tree", false, "measure the children of those processes as well")
 	flags.BoolVar(&f.json, "json", false, "write the report as JSON")
+	flags.IntVar(&f.count, "fill", 0, "put `N` certificates, with their orders and accounts, into the database of a CA that does not run, and end")
+	flags.StringVar(&f.data, "data", defaultData(), "`DIR` of that CA")
 }
 
 // read checks the flags that bench.Config does not have as they are.
