@@ -11,7 +11,9 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,7 +52,7 @@ docs/performance.md says what is measured, and what is not.`,
 			if err := f.read(cmd); err != nil {
 				return err
 			}
-			return f.bench(cmd.Context(), cmd.OutOrStdout())
+			return f.bench(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f.add(cmd)
@@ -144,7 +146,14 @@ func (f *benchFlags) read(cmd *cobra.Command) (err error) {
 }
 
 // bench loads the server and writes the report. That certificates could not be had is a failure of the program's.
-func (f *benchFlags) bench(ctx context.Context, out io.Writer) error {
+func (f *benchFlags) bench(ctx context.Context, out, errs io.Writer) error {
+	var told atomic.Int64 // when progress was last told, in periods
+	begun := time.Now()
+	f.config.Progress = func(issued int) {
+		if now := int64(time.Since(begun) / progressPeriod); told.Swap(now) < now {
+			fmt.Fprintf(errs, "cairn: note: %d certificates so far\n", issued)
+		}
+	}
 	report, err := bench.Run(ctx, f.config)
 	if err != nil {
 		return f.explain(err)
@@ -161,6 +170,9 @@ func (f *benchFlags) bench(ctx context.Context, out io.Writer) error {
 	}
 	return err
 }
+
+// progressPeriod is how often a person hears that a run goes on.
+const progressPeriod = 10 * time.Second
 
 // explain adds what to do about a run that could not begin.
 func (f *benchFlags) explain(err error) error {

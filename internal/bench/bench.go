@@ -52,6 +52,10 @@ type Config struct {
 
 	PIDs []int // processes whose CPU time and memory are reported
 	Tree bool  // their children as well
+
+	// Progress, if set, is called after each certificate that counts with how many there are.
+	// It is short, and may be called by several goroutines at once.
+	Progress func(issued int)
 }
 
 // Bounds of a Config: what one machine can do, and what a mistake must not exceed.

@@ -223,7 +223,9 @@ func (g *generator) obtain(ctx context.Context, s *session, a *account, n int, s
 		return err
 	}
 	made.renewed = old != nil
-	s.record.issued(time.Since(start), made)
+	if count := s.record.issued(time.Since(start), made); count > 0 && g.config.Progress != nil {
+		g.config.Progress(count)
+	}
 	if g.config.Renewals > 0 {
 		id, err := certID(made.der)
 		if err != nil {

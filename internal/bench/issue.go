@@ -146,12 +146,15 @@ func (g *generator) prove(ctx context.Context, s *session, a *account, url strin
 	err := g.poll(ctx, polls, func() (bool, error) {
 		authorization = acme.Authorization{}
 		_, err := s.post(ctx, Poll, a, url, nil, &authorization)
-		return authorization.Status != acme.StatusPending && authorization.Status != acme.StatusProcessing, err
+		challenge = pick(&authorization, g.config.Challenge)
+		// A server may try again, and show meanwhile why it failed (RFC 8555 §8.2): before the load, that is the answer.
+		hopeless := s.record == nil && challenge != nil && challenge.Error != nil
+		return hopeless || authorization.Status != acme.StatusPending && authorization.Status != acme.StatusProcessing, err
 	})
 	if err != nil || authorization.Status == acme.StatusValid {
 		return err
 	}
-	if challenge = pick(&authorization, g.config.Challenge); challenge != nil && challenge.Error != nil {
+	if challenge != nil && challenge.Error != nil {
 		challenge.Error.Detail = printable(challenge.Error.Detail, 500)
 		return unproven{challenge.Error}
 	}

@@ -71,10 +71,10 @@ func (r *record) badNonce() {
 	r.badNonces++
 }
 
-// issued counts a certificate.
-func (r *record) issued(took time.Duration, made issuance) {
+// issued counts a certificate and returns how many there are.
+func (r *record) issued(took time.Duration, made issuance) int {
 	if r == nil {
-		return
+		return 0
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,6 +83,7 @@ func (r *record) issued(took time.Duration, made issuance) {
 	if made.renewed {
 		r.renewed++
 	}
+	return r.issuances.total
 }
 
 // failed counts what came to no certificate.

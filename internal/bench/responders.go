@@ -45,33 +45,36 @@ const (
 	responderPatience = 10 * time.Second // with who connects to a responder
 )
 
-func startResponders(c Config) (r *responders, err error) {
-	r = &responders{tokens: map[string]string{}, alpn: map[string]string{}, txt: map[string][]string{}}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
-	if c.HTTP01 != "" && c.Challenge == acme.HTTP01 {
+func startResponders(c Config) (*responders, error) {
+	r := &responders{tokens: map[string]string{}, alpn: map[string]string{}, txt: map[string][]string{}}
+	if err := r.start(c); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *responders) start(c Config) (err error) {
+	switch c.Challenge {
+	case acme.HTTP01:
 		if r.http01, err = listen("http-01", c.HTTP01); err != nil {
-			return nil, err
+			return err
 		}
 		r.serve(r.http01, r.answerHTTP)
-	}
-	if c.TLSALPN01 != "" && c.Challenge == acme.TLSALPN01 {
+	case acme.TLSALPN01:
 		if r.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			return nil, err
+			return err
 		}
 		if r.tlsALPN01, err = listen("tls-alpn-01", c.TLSALPN01); err != nil {
-			return nil, err
+			return err
 		}
 		config := &tls.Config{NextProtos: []string{acme.ALPNProtocol}, GetCertificate: r.certificate}
 		r.serve(r.tlsALPN01, func(conn net.Conn) { _ = tls.Server(conn, config).Handshake() })
 	}
 	if c.DNS != "" {
-		return r, r.serveDNS(c)
+		return r.serveDNS(c)
 	}
-	return r, nil
+	return nil
 }
 
 func listen(what, address string) (net.Listener, error) {
