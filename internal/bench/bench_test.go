@@ -13,6 +13,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/bench"
 	"github.com/cairn-ca/cairn/internal/ca"
 	"github.com/cairn-ca/cairn/internal/ca/catest"
+	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
 // freeAddress is one of loopback that nobody listens on.
@@ -42,7 +43,7 @@ func TestInterrupted(t *testing.T) {
 	c := start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	c.Duration, c.Parallel = time.Hour, 3
+	c.Count, c.Parallel = 2000, 3
 	c.PIDs = []int{os.Getpid()}
 	c.Progress = func(issued int) {
 		if issued >= 5 {
@@ -61,19 +62,29 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// Errors are counted by the type of their problem, and a server that refuses everything is left alone.
-func TestRefused(t *testing.T) {
+// What is wrong with the whole setup is told before there is any load.
+func TestUnproven(t *testing.T) {
 	c := start(t)
-	c.Count, c.Parallel = 100_000, 4
-	c.Suffix, c.Challenge, c.HTTP01, c.DNS = "a.test", acme.DNS01, "", ""
-	if _, err := bench.Run(t.Context(), c); err == nil {
-		t.Fatal("dns-01 without an address to answer on is taken")
-	}
-	c.DNS, _ = freeAddress(t) // which the authority does not ask
+	c.HTTP01 = "127.0.0.1:0" // where the authority does not look
 	_, err := bench.Run(t.Context(), c)
 	var problem *acme.Problem
-	if !errors.As(err, &problem) || !bench.Unproven(err) {
+	if !errors.As(err, &problem) || problem.Type != acme.TypeConnection || !bench.Unproven(err) {
 		t.Fatalf("an authority that cannot see the proofs: %v", err)
+	}
+}
+
+// Errors are counted by the type of their problem; a server that refuses everything is left alone.
+func TestRefused(t *testing.T) {
+	c := start(t, func(c *ca.Config) {
+		c.Limits = rules.Limits{rules.OrdersPerAccount: {Count: 1, Period: time.Hour}}
+	})
+	c.Count = 10_000
+	report, err := bench.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := report.Errors["rateLimited"]; got.Count != report.Failed || got.Count < 100 || got.Count > 1000 || report.Stopped == "" {
+		t.Errorf("%d issued, %d failed: %+v, stopped: %q", report.Issued, report.Failed, report.Errors, report.Stopped)
 	}
 }
 
