@@ -87,6 +87,9 @@ var table = map[string]row{
 	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},
 		why: "runs somebody else's server, for tests of either side"},
 
+	"internal/pgtest": {ours: []string{}, others: []string{"github.com/jackc/pgx/v5"},
+		why: "runs PostgreSQL, for tests"},
+
 	"internal/bench": {ours: []string{"acme"}, others: []string{"github.com/miekg/dns"},
 		why: "a load generator: a client of any ACME server, neither our authority nor our bot"},
 

@@ -7,19 +7,44 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Commits is how many transactions have been committed.
-func (db *DB) Commits() int64 { return db.commits.Load() }
+func (db *DB) file() *sqliteDB   { return db.engine.(*sqliteDB) }
+func (db *DB) server() *serverDB { return db.engine.(*serverDB) }
 
-// Waiting is how many updates are in the queue.
-func (db *DB) Waiting() int { return len(db.queue) }
+// Commits is how many transactions have been committed.
+func (db *DB) Commits() int64 {
+	if db.Shared() {
+		return db.server().commits.Load()
+	}
+	return db.file().commits.Load()
+}
+
+// Waiting is how many updates are in the queue of a file's writer.
+func (db *DB) Waiting() int { return len(db.file().queue) }
+
+// SetClock has a database on a server take its transactions' times from now.
+func (db *DB) SetClock(now func() time.Time) { db.server().clock.fixed.Store(&now) }
+
+// FailCommits has fail decide before each commit of an update on a server whether the engine
+// refuses it, with the code of an SQL state, or "".
+func (db *DB) FailCommits(fail func() (code string)) {
+	db.server().beforeCommit = func() error {
+		if code := fail(); code != "" {
+			return &pgconn.PgError{Severity: "ERROR", Code: code, Message: "a test's failure"}
+		}
+		return nil
+	}
+}
 
 // FileSize is the size of the used part of the database's file, in octets. No update may run.
 func (db *DB) FileSize(t testing.TB) int64 {
 	t.Helper()
 	number := func(query string) int64 {
-		n, err := db.writer.number(query)
+		n, err := db.file().writer.number(query)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +59,7 @@ func (tx *Tx) Exec(query string, args ...any) (int64, error) { return tx.exec(qu
 // Text runs a query and joins the last column of its rows.
 func (tx *Tx) Text(query string) (text string, err error) {
 	err = tx.each(func(r *row) error {
-		r.next = len(r.values) - 1
+		r.next = max(len(r.values), len(r.raw)) - 1
 		text += r.text() + "\n"
 		return nil
 	}, query)
@@ -48,10 +73,19 @@ func (tx *Tx) Number(query string) (n int64, err error) {
 }
 
 // Statements are those that tx's connection has run so far.
-func (tx *Tx) Statements() []string { return slices.Sorted(maps.Keys(tx.s.statements)) }
+func (tx *Tx) Statements() []string {
+	switch s := tx.s.(type) {
+	case *session:
+		return slices.Sorted(maps.Keys(s.statements))
+	case *serverSession:
+		return slices.Sorted(maps.Keys(s.statements))
+	default:
+		panic("an engine that the tests do not know")
+	}
+}
 
-// Migrate brings the schema of the database at path up to that of steps.
-func Migrate(ctx context.Context, path string, steps fs.FS) (err error) {
+// MigrateFile brings the schema of the database at path up to that of steps.
+func MigrateFile(ctx context.Context, path string, steps fs.FS) (err error) {
 	s, err := openSQLite(path, "rwc")
 	if err != nil {
 		return err

@@ -184,8 +184,8 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 func TestStatementsKeepTheRules(t *testing.T) {
 	db := open(t)
 	forbidden := regexp.MustCompile(`(?i)\b(returning|for update|skip locked|now\(\)|current_timestamp|random\(\)|replace|rowid|join|datetime|nextval)\b|\?|"`)
-	byKey := regexp.MustCompile(`(?s)^(UPDATE \w+ SET .*|DELETE FROM \w+)\s+WHERE (id|serial|order_id|thumbprint) = \$\d+( AND \w+ = \$\d+)*$`)
-	insert := regexp.MustCompile(`(?s)^INSERT INTO (\w+) \([a-z_, \n\t]+\)\s+VALUES \([$0-9, ]+\)\s+ON CONFLICT (DO NOTHING|\((issuer|serial|id)\) DO UPDATE SET .*)$`)
+	byKey := regexp.MustCompile(`(?s)^(UPDATE \w+ SET .*|DELETE FROM \w+)\s+WHERE (id|serial|order_id|thumbprint|node) = \$\d+( AND \w+ = \$\d+)*$`)
+	insert := regexp.MustCompile(`(?s)^INSERT INTO (\w+) \([a-z_, \n\t]+\)\s+VALUES \([$0-9, ]+\)\s+ON CONFLICT (DO NOTHING|\((issuer|issuer, slot|serial|id)\) DO UPDATE SET .*)$`)
 	seen := map[string]int{}
 	for _, statement := range everything(t, db) {
 		verb, _, _ := strings.Cut(statement, " ")
@@ -239,7 +239,7 @@ func TestSchemaKeepsTheRules(t *testing.T) {
 
 func TestNotADatabase(t *testing.T) {
 	foreign := databaseIn(t)
-	if err := store.Migrate(t.Context(), foreign, mapFS{"0001.sql": "CREATE TABLE theirs (x INTEGER)"}); err != nil {
+	if err := store.MigrateFile(t.Context(), foreign, mapFS{"0001.sql": "CREATE TABLE theirs (x INTEGER)"}); err != nil {
 		t.Fatal(err)
 	}
 	forget(t, foreign)
