@@ -30,7 +30,7 @@ type benchFlags struct {
 	http01, tlsALPN01, dns     string
 	json                       bool
 	count                      int // of --fill
-	data                       string
+	data, database             string
 }
 
 func newBench() *cobra.Command {
@@ -68,7 +68,7 @@ func benchGroups() []flagGroup {
 		{"What is asked for", []string{"challenge", "names", "suffix", "wildcard", "key-type", "profile", "accounts", "account-count", "renewals", "renew-by", "revoke"}},
 		{"Where challenges are answered", []string{"http-01-listen", "tls-alpn-01-listen", "dns-listen", "dns-answer"}},
 		{"What is told", []string{"pid", "pid-tree", "json"}},
-		{"A large database, in place of a load", []string{"fill", "data"}},
+		{"A large database, in place of a load", []string{"fill", "data", "database"}},
 	}
 }
 
@@ -106,6 +106,7 @@ func (f *benchFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.json, "json", false, "write the report as JSON")
 	flags.IntVar(&f.count, "fill", 0, "put `N` certificates, with their orders and accounts, into the database of a CA that does not run, and end")
 	flags.StringVar(&f.data, "data", defaultData(), "`DIR` of that CA")
+	flags.StringVar(&f.database, "database", "", "`URL` (postgres://…) of that CA's database, if it has one")
 }
 
 // read checks the flags that bench.Config does not have as they are.

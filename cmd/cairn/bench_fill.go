@@ -20,7 +20,7 @@ func (f *benchFlags) fill(ctx context.Context, out, errs io.Writer) error {
 		return usageError{errors.New("--fill needs a CA that does not run, and --directory one that does: choose one of them")}
 	}
 	told := time.Now()
-	filled, err := filler.Run(ctx, filler.Config{Dir: f.data, Count: f.count, Log: quietLog(errs), Progress: func(done int) {
+	filled, err := filler.Run(ctx, filler.Config{Dir: f.data, URL: f.database, Count: f.count, Log: quietLog(errs), Progress: func(done int) {
 		if time.Since(told) > 5*time.Second {
 			told = time.Now()
 			fmt.Fprintf(errs, "cairn: note: %d of %d certificates\n", done, f.count)

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	mathrand "math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -49,7 +50,6 @@ type batch struct {
 	authzs       []rules.Authz
 	orders       []rules.Order
 	certificates []rules.Certificate
-	err          error
 }
 
 // insert stores the batch, table by table.
@@ -78,25 +78,26 @@ func (b *batch) insert(tx *store.Tx) error {
 }
 
 // batch makes the rows of certificates from to end.
-func (f *filler) batch(from, end int) *batch {
+func (f *filler) batch(from, end int) (*batch, error) {
 	b := new(batch)
 	random := mathrand.NewChaCha8(seed(f.count, from))
 	var account rules.Account
-	for n := from; n < end && b.err == nil; n++ {
+	for n := from; n < end; n++ {
 		now := f.until.Add(-time.Duration(float64(spread) * float64(f.count-n) / float64(f.count))).Truncate(time.Millisecond)
 		if (n-from)%perAccount == 0 {
-			if account, b.err = f.account(now); b.err != nil {
-				return b
+			var err error
+			if account, err = f.account(now); err != nil {
+				return nil, err
 			}
 			b.accounts = append(b.accounts, account)
 		}
-		b.err = f.issue(b, account, n, now, random)
+		if err := f.issue(b, account, n, now, random); err != nil {
+			return nil, err
+		}
 	}
 	// By key, as the index of the keys has them.
-	slices.SortFunc(b.accounts, func(x, y rules.Account) int {
-		return bytes.Compare([]byte(x.Key.Thumbprint()), []byte(y.Key.Thumbprint()))
-	})
-	return b
+	slices.SortFunc(b.accounts, func(x, y rules.Account) int { return strings.Compare(x.Key.Thumbprint(), y.Key.Thumbprint()) })
+	return b, nil
 }
 
 // seed makes the random octets of a batch its own.

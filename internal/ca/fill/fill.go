@@ -8,6 +8,7 @@
 package fill
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -16,8 +17,9 @@ import (
 	"log/slog"
 	"math/bits"
 	"runtime"
-	"sort"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
@@ -27,6 +29,7 @@ import (
 // Config says what is filled, and with how much.
 type Config struct {
 	Dir   string // the data directory; no process may use it meanwhile
+	URL   string // of the PostgreSQL database, if the authority does not have its own in Dir
 	Count int    // certificates
 	Log   *slog.Logger
 	// Progress, if set, is called now and then with how many certificates are there.
@@ -66,7 +69,11 @@ func Run(ctx context.Context, c Config) (filled Filled, err error) {
 	if err != nil || len(issuers) == 0 {
 		return filled, errors.Join(fmt.Errorf("%s has no issuer", dir.Path()), err)
 	}
-	db, err := store.Open(ctx, store.Config{Path: dir.Database(), Log: c.Log})
+	place := store.Config{Path: dir.Database(), Log: c.Log}
+	if c.URL != "" {
+		place.Path, place.URL = "", c.URL
+	}
+	db, err := store.Open(ctx, place)
 	if err != nil {
 		return filled, err
 	}
@@ -74,44 +81,87 @@ func Run(ctx context.Context, c Config) (filled Filled, err error) {
 	return rows(ctx, db, strconv.Itoa(issuers[len(issuers)-1].Number), c)
 }
 
-// rows makes the rows, in transactions of batchSize certificates.
+// rows makes the rows, in transactions of batchSize certificates: each is there as a whole or not at all.
 func rows(ctx context.Context, db *store.DB, issuer string, c Config) (filled Filled, err error) {
 	f, err := newFiller(issuer, c.Count, time.Now())
 	if err != nil {
 		return filled, err
 	}
-	batches := (c.Count + batchSize - 1) / batchSize
-	// Each batch is there as a whole or not at all, and none before the one in front of it.
+	begun := time.Now()
+	var mu sync.Mutex // guards filled, failed and calls of Progress
 	var failed error
-	first := sort.Search(batches, func(k int) bool {
-		there, err := has(ctx, db, f.serial(k*batchSize))
-		failed = errors.Join(failed, err)
-		return !there
-	})
+	var next atomic.Int64
+	var all sync.WaitGroup
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	for range workers(db) {
+		all.Go(func() {
+			for {
+				from := int(next.Add(1)-1) * batchSize
+				if from >= c.Count || ctx.Err() != nil {
+					return
+				}
+				size := min(batchSize, c.Count-from)
+				made, err := f.fill(ctx, db, from, from+size)
+				mu.Lock()
+				switch {
+				case err != nil:
+					failed = cmp.Or(failed, err)
+					stop()
+				case made:
+					filled.Made += size
+				default:
+					filled.Before += size
+				}
+				if err == nil && c.Progress != nil {
+					c.Progress(filled.Before + filled.Made)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	filled.Took = time.Since(begun)
+	if failed == nil {
+		failed = ctx.Err()
+	}
 	if failed != nil {
 		return filled, failed
-	}
-	filled.Before = min(first*batchSize, c.Count)
-	begun := time.Now()
-	for batch := range f.produce(ctx, first, batches) {
-		if batch.err != nil {
-			return filled, batch.err
-		}
-		if err := db.Update(ctx, batch.insert); err != nil {
-			return filled, fmt.Errorf("filling, after %d certificates: %w", filled.Before+filled.Made, err)
-		}
-		filled.Made += len(batch.certificates)
-		filled.Took = time.Since(begun)
-		if c.Progress != nil {
-			c.Progress(filled.Before + filled.Made)
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return filled, err
 	}
 	return filled, db.Update(ctx, func(tx *store.Tx) error {
 		return tx.InsertEvent(store.Event{Action: "bench fill", Detail: fmt.Sprintf("%d certificates", c.Count)})
 	})
+}
+
+// workers is how many batches are made and stored at once. A file has one writer, which is to
+// wait for nobody; a server takes several, since each waits for its answers.
+func workers(db *store.DB) int {
+	if db.Shared() {
+		return 4 * runtime.GOMAXPROCS(0)
+	}
+	return runtime.GOMAXPROCS(0) + 1
+}
+
+// fill stores certificates from to end, unless they are there; made says which.
+func (f *filler) fill(ctx context.Context, db *store.DB, from, end int) (made bool, err error) {
+	there, err := has(ctx, db, f.serial(from))
+	if err != nil || there {
+		return false, err
+	}
+	batch, err := f.batch(from, end)
+	if err == nil {
+		err = db.Update(ctx, batch.insert)
+	}
+	if errors.Is(err, store.ErrExists) {
+		// An update that was interrupted may be committed a moment later.
+		if there, err := has(ctx, db, f.serial(from)); err != nil || there {
+			return false, err
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("filling with certificates %d to %d: %w", from, end, err)
+	}
+	return true, nil
 }
 
 // has reports whether there is a certificate with a serial number.
@@ -124,36 +174,6 @@ func has(ctx context.Context, db *store.DB, serial string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// produce makes the batches from first on, in order, a few of them ahead of who takes them.
-func (f *filler) produce(ctx context.Context, first, end int) <-chan *batch {
-	ahead := runtime.GOMAXPROCS(0)
-	promised := make(chan chan *batch, ahead)
-	ordered := make(chan *batch)
-	go func() {
-		defer close(promised)
-		for k := first; k < end; k++ {
-			promise := make(chan *batch, 1)
-			select {
-			case promised <- promise:
-			case <-ctx.Done():
-				return
-			}
-			go func() { promise <- f.batch(k*batchSize, min((k+1)*batchSize, f.count)) }()
-		}
-	}()
-	go func() {
-		defer close(ordered)
-		for promise := range promised {
-			select {
-			case ordered <- <-promise:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return ordered
 }
 
 // place is 64 bits that rise with n and are spread over all there are.
