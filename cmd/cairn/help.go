@@ -90,11 +90,11 @@ func showUsage(cmd *cobra.Command) error {
 		}
 	}
 	var groups []flagGroup
-	switch cmd.CommandPath() {
-	case "cairn up":
+	if cmd.CommandPath() == "cairn up" {
 		groups = upGroups()
-	case "cairn bench":
-		groups = benchGroups()
+	}
+	if own, ok := map[string][]flagGroup{"cairn bench": benchGroups()}[cmd.CommandPath()]; ok {
+		groups = own
 	}
 	text.WriteString("\n" + showFlags(cmd.LocalFlags(), groups))
 	if cmd.HasAvailableSubCommands() {
