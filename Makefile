@@ -10,11 +10,12 @@ TOOLS := $(CURDIR)/.cache/bin
 export PATH := $(TOOLS):$(PATH)
 
 PEBBLE      := v2.10.1
+STEPCA      := v0.30.2
 STATICCHECK := v0.8.2
 GOVULNCHECK := v1.9.0
 
 .DEFAULT_GOAL := build
-.PHONY: build bench-go test fuzz race lint vuln demo needs pebble help clean
+.PHONY: build bench bench-go test fuzz race lint vuln demo needs pebble help clean
 
 build: ## bin/cairn and bin/cairnbot: static, reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
@@ -41,6 +42,10 @@ race: needs pebble ## the tests under the race detector (needs a C compiler)
 
 demo: build ## a CA, a certificate from it and a verified page, in a dozen lines
 	@scripts/demo
+
+bench: build pebble ## Cairn beside step-ca and Pebble, on this machine: a table (ROUNDS=, COUNT=, FILE=)
+	@$(call tool,github.com/smallstep/certificates/cmd/step-ca,$(STEPCA)) || echo "bench: step-ca $(STEPCA) cannot be built here"
+	@STEPCA=$(STEPCA) PEBBLE=$(PEBBLE) ROUNDS=$(ROUNDS) COUNT=$(COUNT) FILE=$(FILE) scripts/bench
 
 # tool,PACKAGE,VERSION: builds a program into TOOLS, once for each version.
 tool = { [ -e $(TOOLS)/$(notdir $(1))@$(2) ] || \
