@@ -62,6 +62,21 @@ func (f *Front) certified(ctx context.Context, r accountRequest) (found rules.Ce
 	if problem := asGet(r.payload); problem != nil {
 		return found, nil, problem
 	}
+	if found, err = f.findCertificate(ctx, r); err != nil {
+		return found, nil, fmt.Errorf("handing out the certificate of order %s: %w", r.ids[0], err)
+	}
+	if chains = f.Chains(found); len(chains) == 0 {
+		return found, nil, fmt.Errorf("certificate %s has no chain: its issuer %q is unknown", found.Serial, found.Issuer)
+	}
+	return found, chains, nil
+}
+
+// findCertificate finds the certificate that r is about, at hand or in the store. Of one at hand, what it says
+// of itself is there, which is all that never changes.
+func (f *Front) findCertificate(ctx context.Context, r accountRequest) (found rules.Certificate, err error) {
+	if ended, ok := f.ended.find(r.ids[0]); ok && ended.Certificate.DER != nil && ended.Order.Account == r.account.ID && !f.Manners.BySerial {
+		return ended.Certificate, nil
+	}
 	err = f.DB.View(ctx, func(tx *store.Tx) error {
 		ids, err := f.certifiedOrder(tx, r.ids)
 		if err != nil {
@@ -70,13 +85,7 @@ func (f *Front) certified(ctx context.Context, r accountRequest) (found rules.Ce
 		found, err = f.ownCertificate(tx, r, ids[0])
 		return err
 	})
-	if err != nil {
-		return found, nil, fmt.Errorf("handing out the certificate of order %s: %w", r.ids[0], err)
-	}
-	if chains = f.Chains(found); len(chains) == 0 {
-		return found, nil, fmt.Errorf("certificate %s has no chain: its issuer %q is unknown", found.Serial, found.Issuer)
-	}
-	return found, chains, nil
+	return found, err
 }
 
 // ownCertificate loads the certificate of an order, if that is the account's own. It is there for as long as
@@ -103,7 +112,7 @@ func (f *Front) ownCertificate(tx *store.Tx, r accountRequest, id string) (rules
 // orderAtHand loads an order, unless it has ended here lately.
 func (f *Front) orderAtHand(tx *store.Tx, id string) (rules.Order, error) {
 	if ended, ok := f.ended.find(id); ok {
-		return ended, nil
+		return ended.Order, nil
 	}
 	return tx.Order(id)
 }

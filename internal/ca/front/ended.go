@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxEnded is how many orders are kept at hand, of half a KiB each.
-	maxEnded = 4096
+	// maxEnded is how many orders are kept at hand, of one or two KiB each with their certificates.
+	maxEnded = 2048
 	// endedAge is for how long an order is kept at hand: until its client has fetched the certificate.
 	endedAge = time.Minute
 )
@@ -23,21 +23,21 @@ type endedOrders struct {
 }
 
 type endedOrder struct {
-	rules.Order
+	rules.Ended
 	until time.Time
 }
 
 // find returns an order that has ended lately.
-func (e *endedOrders) find(id string) (rules.Order, bool) {
+func (e *endedOrders) find(id string) (rules.Ended, bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	ended, ok := e.list[id]
-	return ended.Order, ok && time.Now().Before(ended.until)
+	return ended.Ended, ok && time.Now().Before(ended.until)
 }
 
 // note keeps an order at hand if it is final.
-func (e *endedOrders) note(o rules.Order) {
-	if o.Serial == "" && o.Error == nil {
+func (e *endedOrders) note(o rules.Ended) {
+	if o.Order.Serial == "" && o.Order.Error == nil {
 		return
 	}
 	e.mu.Lock()
@@ -45,5 +45,5 @@ func (e *endedOrders) note(o rules.Order) {
 	if e.list == nil || len(e.list) >= maxEnded {
 		e.list = make(map[string]endedOrder) // whoever has not asked yet costs a look
 	}
-	e.list[o.ID] = endedOrder{o, time.Now().Add(endedAge)}
+	e.list[o.Order.ID] = endedOrder{o, time.Now().Add(endedAge)}
 }

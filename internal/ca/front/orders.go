@@ -22,8 +22,8 @@ func (f *Front) order(ctx context.Context, r accountRequest) (reply, error) {
 	if problem := asGet(r.payload); problem != nil {
 		return reply{}, problem
 	}
-	if ended, ok := f.ended.find(r.ids[0]); ok && ended.Account == r.account.ID {
-		return f.endedReply(r, ended), nil
+	if ended, ok := f.ended.find(r.ids[0]); ok && ended.Order.Account == r.account.ID {
+		return f.endedReply(r, ended.Order), nil
 	}
 	return f.showOrder(ctx, r)
 }
@@ -41,7 +41,7 @@ func (f *Front) showOrder(ctx context.Context, r accountRequest) (reply, error) 
 		if err != nil {
 			return err
 		}
-		f.ended.note(order)
+		f.ended.note(rules.Ended{Order: order})
 		wire = f.shuffled(r.base.wireOrder(order, authzs, tx.Now))
 		return nil
 	})
@@ -130,11 +130,11 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		return reply{}, fmt.Errorf("finalizing order %s: %w", r.ids[0], err)
 	}
 	if begun != nil {
-		ended, known, later := takeUp(ctx, f, func() <-chan rules.Order { return f.Worker.Issue(*begun) }, f.FinalizeWait)
+		ended, known, later := takeUp(ctx, f, func() <-chan rules.Ended { return f.Worker.Issue(*begun, csr) }, f.FinalizeWait)
 		defer later()
 		if known {
 			f.ended.note(ended)
-			return f.endedReply(r, ended), nil
+			return f.endedReply(r, ended.Order), nil
 		}
 	}
 	return f.showOrder(ctx, r)

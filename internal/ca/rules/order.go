@@ -120,6 +120,12 @@ func (o Order) Issued(serial string) Order {
 	return o
 }
 
+// Ended is an order that is valid or invalid, with its certificate where there is one and it is at hand.
+type Ended struct {
+	Order       Order
+	Certificate Certificate
+}
+
 // Fail ends o for a reason that the client is told.
 func (o Order) Fail(problem *acme.Problem) Order {
 	o.Error, o.CSR, o.Lease = problem, nil, Lease{}

@@ -73,7 +73,7 @@ type Worker struct {
 	name string // in leases: no other process has it
 
 	validating *desk[rules.Authz]
-	issuing    *desk[rules.Order]
+	issuing    *desk[rules.Ended]
 	permits    permits // what CAA permitted for orders that are being issued
 
 	mu      sync.Mutex // guards what follows, and the desks
@@ -99,7 +99,7 @@ func New(c Config) *Worker {
 		Config:     c,
 		name:       rules.NewID(time.Now()),
 		validating: newDesk[rules.Authz](c.Validations),
-		issuing:    newDesk[rules.Order](c.Issuances),
+		issuing:    newDesk[rules.Ended](c.Issuances),
 	}
 	w.life, w.die = context.WithCancel(context.Background())
 	return w
@@ -122,10 +122,10 @@ func (w *Worker) Validate(a rules.Authz) <-chan rules.Authz {
 	return start(w, w.validating, a.ID, func(ctx context.Context) (rules.Authz, error) { return w.validate(ctx, a) })
 }
 
-// Issue issues the certificate for o, whose lease is this worker's. The channel yields o as it
-// ended, valid or invalid, and is closed; where it cannot end now, it is closed at once.
-func (w *Worker) Issue(o rules.Order) <-chan rules.Order {
-	return start(w, w.issuing, o.ID, func(ctx context.Context) (rules.Order, error) { return w.issue(ctx, o) })
+// Issue issues the certificate for o, whose lease is this worker's. csr is that of o, if it has been read here. The
+// channel yields o as it ended, valid or invalid, and is closed; where it cannot end now, it is closed at once.
+func (w *Worker) Issue(o rules.Order, csr rules.CSR) <-chan rules.Ended {
+	return start(w, w.issuing, o.ID, func(ctx context.Context) (rules.Ended, error) { return w.issue(ctx, o, csr) })
 }
 
 // Stop accepts no more work and waits for what is under way. When ctx ends first,

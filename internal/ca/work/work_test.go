@@ -379,7 +379,7 @@ func TestValidityThatCannotBeGivenAnyMore(t *testing.T) {
 		})
 		order := b.finalized(w)
 		order.Validity.NotBefore = time.Now().Add(-2 * time.Hour)
-		<-w.Issue(order)
+		<-w.Issue(order, rules.CSR{})
 		if got := b.order(order.ID); got.Error == nil || got.Error.Type != acme.TypeMalformed || !strings.Contains(got.Error.Detail, "notBefore") {
 			t.Errorf("the order's error is %v", got.Error)
 		}
@@ -398,7 +398,7 @@ func TestRefusedBySigner(t *testing.T) {
 			return sign.Certificate{}, fmt.Errorf("%w: lint e_something", sign.ErrRefused)
 		})
 		order := b.finalized(w)
-		<-w.Issue(order)
+		<-w.Issue(order, rules.CSR{})
 		got := b.order(order.ID)
 		if got.Error == nil || got.Error.Type != acme.TypeServerInternal || got.CSR != nil {
 			t.Errorf("the order's error is %v", got.Error)
@@ -429,7 +429,7 @@ func TestKeyBlockedMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.update(func(tx *store.Tx) error { return tx.BlockKey(digest) })
-		<-w.Issue(order)
+		<-w.Issue(order, rules.CSR{})
 		if got := b.order(order.ID); got.Error == nil || got.Error.Type != acme.TypeBadCSR {
 			t.Errorf("the order's error is %v", got.Error)
 		}
@@ -448,7 +448,7 @@ func TestSignerOutOfOrderIsPutOff(t *testing.T) {
 		})
 		order := b.finalized(w)
 		running(w, func() {
-			<-w.Issue(order)
+			<-w.Issue(order, rules.CSR{})
 			if got := b.order(order.ID); got.Error != nil || got.CSR == nil {
 				t.Errorf("after a conflict: %+v", got)
 			}
