@@ -41,7 +41,6 @@ func (f *Front) showOrder(ctx context.Context, r accountRequest) (reply, error) 
 		if err != nil {
 			return err
 		}
-		f.ended.note(rules.Ended{Order: order})
 		wire = f.shuffled(r.base.wireOrder(order, authzs, tx.Now))
 		return nil
 	})
