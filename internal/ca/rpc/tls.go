@@ -114,11 +114,11 @@ func (i Identity) ServerConfig(expected Expect) *tls.Config {
 // PeersConfig is for a port that has the servers of several roles of one node: own is who they are, by role, of one CA. Callers
 // say whom they want.
 func PeersConfig(own map[string]Identity, expected Expect) *tls.Config {
-	var any Identity
-	for _, any = range own {
+	var one Identity
+	for _, one = range own {
 		break
 	}
-	config := any.ServerConfig(expected)
+	config := one.ServerConfig(expected)
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		role, _ := strings.CutSuffix(hello.ServerName, peerName)
 		identity, ok := own[role]
