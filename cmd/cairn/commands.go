@@ -28,9 +28,11 @@ Start with:  cairn up`,
 		return withHint(usageError{err}, "%s --help lists what can be said", cmd.CommandPath())
 	})
 	root.AddCommand(
-		newUp(), newTrust(),
+		newUp(), newServe(), newTrust(),
+		newConfig(),
 		newProfiles(), newRenewals(),
 		newEAB(),
+		newBench(),
 		newLimits(),
 		newEvidence(), newPebble(), newAudit(),
 		newToken(), newJoin(), newNodes(), newValidator(),

@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -194,7 +195,7 @@ func admit(tx *store.Tx, r roles.EnrolRequest, v *store.Validator) error {
 	if err := usable(token, r, v.KeyHash, tx.Now); err != nil {
 		return err
 	}
-	v.Node, v.RIR, v.Added = token.Node, orElse(token.RIR, r.RIR), tx.Now
+	v.Node, v.RIR, v.Added = token.Node, cmp.Or(token.RIR, r.RIR), tx.Now
 	list, err := tx.Validators(ops.MaxValidators)
 	if err != nil {
 		return err

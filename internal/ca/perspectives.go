@@ -56,12 +56,6 @@ type perspectives struct {
 }
 
 func newPerspectives(c Perspectives, db *store.DB, roles *roleCA, log *slog.Logger) *perspectives {
-	if c.Timeout == 0 {
-		c.Timeout = 15 * time.Second
-	}
-	if c.Check == 0 {
-		c.Check = time.Minute
-	}
 	return &perspectives{config: c, db: db, roles: roles, log: log, wake: make(chan struct{}, 1), clients: make(map[string]*http.Client)}
 }
 

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -77,7 +78,7 @@ func OpenValidator(ctx context.Context, c ValidatorConfig) (*Validator, error) {
 	v.prober = validate.New(validate.Config{
 		Resolver: resolver, HTTP01Port: c.HTTP01Port, TLSALPN01Port: c.TLSALPN01Port, Allow: c.AllowTargets, Log: c.Log,
 	})
-	if v.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", orElse(c.Listen, ":9443")); err != nil {
+	if v.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cmp.Or(c.Listen, ":9443")); err != nil {
 		return nil, fmt.Errorf("listening for the authority's calls (--listen): %w", err)
 	}
 	if c.Join != "" {

@@ -42,6 +42,8 @@ type Config struct {
 	DB     *store.DB
 	Worker Worker
 	Policy rules.Policy
+	// Issuing is for which names the newest issuer issues, and until when; nil means as Policy says.
+	Issuing func() (acme.Subtrees, time.Time)
 	// URL is the CA's https://host[:port], for requests whose Host is none of its own.
 	URL string
 	// OwnHost reports whether host, without a port, is one of the CA's names or addresses.
@@ -86,6 +88,7 @@ type Front struct {
 	grease    string // a member of the directory that means nothing
 	floods    *floods
 	known     *knownAccounts
+	ended     endedOrders
 }
 
 // New checks c and makes a Front of it.
@@ -115,6 +118,15 @@ func New(c Config) (*Front, error) {
 	f.floods = newFloods(c.Limits[rules.Floods])
 	f.resources = f.routes()
 	return f, nil
+}
+
+// policy is the operator's, with what is true of the issuer of the moment.
+func (f *Front) policy() rules.Policy {
+	p := f.Policy
+	if f.Issuing != nil {
+		p.Names, p.IssuerEnd = f.Issuing()
+	}
+	return p
 }
 
 // resource is one kind of resource (RFC 8555 §7.1) and who may ask it for what.

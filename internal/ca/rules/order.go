@@ -64,6 +64,9 @@ func OrderError(o Order, authzs []Authz, now time.Time) *acme.Problem {
 	}
 	var failed []*acme.Problem
 	for _, a := range authzs {
+		if a.Gone() {
+			return acme.Problemf(acme.TypeMalformed, "the order expired long ago: place a new one")
+		}
 		if challenge := a.Attempted(); challenge != nil && challenge.Error != nil {
 			failed = append(failed, challenge.Error.About(a.Asked()))
 		} else if status := a.StatusAt(now); status != acme.StatusValid && status != acme.StatusPending {

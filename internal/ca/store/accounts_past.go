@@ -6,11 +6,26 @@ import "fmt"
 // reason to have had, and few enough for what is computed with each.
 const maxThumbprints = 1000
 
-// rememberKey keeps the thumbprint of a key that an account had until now.
+// rememberKey keeps the thumbprint of a key that an account had until now. Those that Thumbprints does not look at go.
 func (tx *Tx) rememberKey(account, thumbprint string) error {
 	if _, err := tx.exec(`INSERT INTO past_keys (account, until, thumbprint) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 		account, millis(tx.Now), thumbprint); err != nil {
 		return fmt.Errorf("past key of account %s: %w", account, err)
+	}
+	type past struct {
+		until      int64
+		thumbprint string
+	}
+	var old []past
+	err := tx.each(func(r *row) error { old = append(old, past{r.number(), r.text()}); return nil },
+		`SELECT until, thumbprint FROM past_keys WHERE account = $1 ORDER BY until DESC LIMIT 10 OFFSET $2`, account, int64(maxThumbprints-1))
+	for _, p := range old {
+		if err == nil {
+			_, err = tx.exec(`DELETE FROM past_keys WHERE thumbprint = $1 AND account = $2 AND until = $3`, p.thumbprint, account, p.until)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("past keys of account %s: %w", account, err)
 	}
 	return nil
 }

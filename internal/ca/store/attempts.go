@@ -74,22 +74,23 @@ func (tx *Tx) attempts(query string, args ...any) (attempts []Attempt, err error
 	return attempts, nil
 }
 
-// DeleteAttempts deletes at most limit attempts from before a moment, the oldest ones, and says how many it were.
-func (tx *Tx) DeleteAttempts(before time.Time, limit int) (deleted int64, err error) {
-	type key struct{ authz, id string }
-	var old []key
-	err = tx.each(func(r *row) error { old = append(old, key{r.text(), r.text()}); return nil },
+// AttemptKey names an attempt.
+type AttemptKey struct{ Authz, ID string }
+
+// OldAttempts lists at most limit attempts from before a moment, the oldest ones.
+func (tx *Tx) OldAttempts(before time.Time, limit int) (old []AttemptKey, err error) {
+	err = tx.each(func(r *row) error { old = append(old, AttemptKey{r.text(), r.text()}); return nil },
 		`SELECT authz, id FROM attempts WHERE at < $1 ORDER BY at LIMIT $2`, millis(before), int64(limit))
-	for _, k := range old {
-		if err != nil {
-			break
-		}
-		var n int64
-		n, err = tx.exec(`DELETE FROM attempts WHERE id = $1 AND authz = $2`, k.id, k.authz)
-		deleted += n
-	}
 	if err != nil {
-		return 0, fmt.Errorf("deleting old attempts to validate: %w", err)
+		return nil, fmt.Errorf("old attempts to validate: %w", err)
 	}
-	return deleted, nil
+	return old, nil
+}
+
+// DeleteAttempt forgets an attempt.
+func (tx *Tx) DeleteAttempt(k AttemptKey) error {
+	if _, err := tx.exec(`DELETE FROM attempts WHERE id = $1 AND authz = $2`, k.ID, k.Authz); err != nil {
+		return fmt.Errorf("deleting an attempt to validate authorization %s: %w", k.Authz, err)
+	}
+	return nil
 }

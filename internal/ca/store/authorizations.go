@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -48,12 +49,15 @@ func (tx *Tx) Authz(id string) (a rules.Authz, err error) {
 	return a, nil
 }
 
-// Authzs finds authorizations by their IDs and returns them in the same order.
+// Authzs finds the authorizations of an order by their IDs and returns them in the same order. In the
+// place of one that is not kept any more there is a rules.GoneAuthz.
 func (tx *Tx) Authzs(ids []string) ([]rules.Authz, error) {
 	authzs := make([]rules.Authz, len(ids))
 	for i, id := range ids {
 		var err error
-		if authzs[i], err = tx.Authz(id); err != nil {
+		if authzs[i], err = tx.Authz(id); errors.Is(err, ErrNotFound) {
+			authzs[i] = rules.GoneAuthz(id)
+		} else if err != nil {
 			return nil, err
 		}
 	}

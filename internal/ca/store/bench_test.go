@@ -19,15 +19,16 @@ const lease = time.Minute
 
 // issuance is what the database does for one certificate, without the evidence.
 type issuance struct {
-	t   testing.TB
-	db  *store.DB
-	a   rules.Account
-	csr rules.CSR
+	t    testing.TB
+	db   *store.DB
+	a    rules.Account
+	name string
+	csr  rules.CSR
 }
 
 func newIssuance(t testing.TB, db *store.DB) issuance {
 	t.Helper()
-	i := issuance{t: t, db: db, a: newAccount(t), csr: newCSR(t, "www.a.test")}
+	i := issuance{t: t, db: db, a: newAccount(t), name: "www.a.test", csr: newCSR(t, "www.a.test")}
 	i.update(func(tx *store.Tx) error { return tx.InsertAccount(i.a) })
 	return i
 }
@@ -42,7 +43,7 @@ func (i issuance) update(fn func(*store.Tx) error) {
 // run takes one order from its beginning to its certificate, as front and work do.
 func (i issuance) run() rules.Certificate {
 	i.t.Helper()
-	o, authzs := newOrder(i.t, i.a, time.Now(), "www.a.test")
+	o, authzs := newOrder(i.t, i.a, time.Now(), i.name)
 	i.update(func(tx *store.Tx) error { return tx.InsertOrder(o, authzs) })
 	var a rules.Authz
 	i.update(func(tx *store.Tx) error {

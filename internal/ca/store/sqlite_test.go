@@ -165,11 +165,26 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 	update(t, db, func(tx *store.Tx) error {
 		errA := errors.Join(tx.InsertAttempt(store.Attempt{Authz: "x", At: start}), tx.InsertEvent(store.Event{}))
 		_, errB := tx.AttemptsFor("a.test", 1)
-		_, errC := tx.DeleteAttempts(start.Add(time.Hour), 1)
+		_, errC := tx.OldAttempts(start.Add(time.Hour), 1)
+		errG := tx.DeleteAttempt(store.AttemptKey{Authz: "x", ID: "y"})
 		_, errD := tx.Events(1)
 		_, errE := tx.Standing(i.a.ID, 1)
 		_, errF := tx.Reserved()
-		return errors.Join(errA, errB, errC, errD, errE, errF)
+		return errors.Join(errA, errB, errC, errD, errE, errF, errG)
+	})
+	update(t, db, func(tx *store.Tx) error {
+		_, errA := tx.OldOrders("", "~", 1)
+		_, errB := tx.OldAuthzs("", "~", 1)
+		_, errC := tx.OldIssuances("", "~", 1)
+		_, errD := tx.RevokedBefore("01", start, 1)
+		_, errE := tx.Listed("01")
+		_, errF := tx.Revokers()
+		_, errG := tx.Named()
+		_, errH := tx.Sets("", 1)
+		o, authzs := newOrder(t, i.a, start, "a.test")
+		c := reservation(o, start)
+		return errors.Join(errA, errB, errC, errD, errE, errF, errG, errH, tx.InsertOrder(o, authzs), tx.InsertCertificate(c),
+			tx.DeleteOrder(o), tx.DeleteAuthz(authzs[0]), tx.DeleteCertificate(c, o.Identifiers), tx.DropSet(store.Set{ID: "x"}))
 	})
 	update(t, db, func(tx *store.Tx) error {
 		_, err := tx.CRL("01")
@@ -184,8 +199,8 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 func TestStatementsKeepTheRules(t *testing.T) {
 	db := open(t)
 	forbidden := regexp.MustCompile(`(?i)\b(returning|for update|skip locked|now\(\)|current_timestamp|random\(\)|replace|rowid|join|datetime|nextval)\b|\?|"`)
-	byKey := regexp.MustCompile(`(?s)^(UPDATE \w+ SET .*|DELETE FROM \w+)\s+WHERE (id|serial|order_id|thumbprint) = \$\d+( AND \w+ = \$\d+)*$`)
-	insert := regexp.MustCompile(`(?s)^INSERT INTO (\w+) \([a-z_, \n\t]+\)\s+VALUES \([$0-9, ]+\)\s+ON CONFLICT (DO NOTHING|\((issuer|serial|id)\) DO UPDATE SET .*)$`)
+	byKey := regexp.MustCompile(`(?s)^(UPDATE \w+ SET .*|DELETE FROM \w+)\s+WHERE (id|serial|order_id|thumbprint|node) = \$\d+( AND \w+ = \$\d+)*$`)
+	insert := regexp.MustCompile(`(?s)^INSERT INTO (\w+) \([a-z_, \n\t]+\)\s+VALUES \([$0-9, ]+\)\s+ON CONFLICT (DO NOTHING|\((issuer|issuer, slot|serial|id)\) DO UPDATE SET .*)$`)
 	seen := map[string]int{}
 	for _, statement := range everything(t, db) {
 		verb, _, _ := strings.Cut(statement, " ")
@@ -239,7 +254,7 @@ func TestSchemaKeepsTheRules(t *testing.T) {
 
 func TestNotADatabase(t *testing.T) {
 	foreign := databaseIn(t)
-	if err := store.Migrate(t.Context(), foreign, mapFS{"0001.sql": "CREATE TABLE theirs (x INTEGER)"}); err != nil {
+	if err := store.MigrateFile(t.Context(), foreign, mapFS{"0001.sql": "CREATE TABLE theirs (x INTEGER)"}); err != nil {
 		t.Fatal(err)
 	}
 	forget(t, foreign)

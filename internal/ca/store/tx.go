@@ -1,9 +1,7 @@
 package store
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -13,17 +11,34 @@ import (
 type Tx struct {
 	Now time.Time // when the transaction began, in milliseconds, UTC
 
-	s      *session
+	s      runner
 	keys   *keyMemo
 	failed error // what ended the transaction, or nil
+
+	// Where others write at the same time, what the transaction read may be old when it writes. It has
+	// then lost a race that it wins, or loses for good, when it runs again.
+	read  bool // it has read something
+	worth int  // how many runs it is worth in all because of that; 0 is one
 }
+
+// runner runs the statements of a transaction that has begun: the border to an engine.
+type runner interface {
+	// exec runs a statement and returns how many rows it changed. An argument is an int64, a string or a []byte.
+	exec(query string, args ...any) (int64, error)
+	// query runs a statement and calls each for every row, in order. each runs no other statement.
+	query(query string, args []any, each func(*row) error) error
+	// survives reports whether the transaction goes on after an error of exec's or query's.
+	survives(err error) bool
+}
+
+// How often a function runs at most that has lost a race for a row: one that seldom has
+// company, or one that is known to be contended, for which everybody queues.
+const (
+	racedRuns     = 3
+	contendedRuns = 1000
+)
 
 var errTxEnded = errors.New("the transaction has ended")
-
-// begin makes the Tx of a transaction that s has begun.
-func (db *DB) begin(s *session) *Tx {
-	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), s: s, keys: &db.keys}
-}
 
 // exec runs a statement and returns how many rows it changed.
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
@@ -47,6 +62,9 @@ func (tx *Tx) swap(query string, args ...any) error {
 func (tx *Tx) one(otherwise error, query string, args ...any) error {
 	n, err := tx.exec(query, args...)
 	if err == nil && n == 0 {
+		if tx.read {
+			tx.worth = max(tx.worth, racedRuns)
+		}
 		return otherwise
 	}
 	return err
@@ -57,6 +75,7 @@ func (tx *Tx) each(read func(*row) error, query string, args ...any) error {
 	if tx.failed != nil {
 		return tx.failed
 	}
+	tx.read = true
 	return tx.check(tx.s.query(query, args, read))
 }
 
@@ -71,35 +90,8 @@ func (tx *Tx) first(read func(*row) error, query string, args ...any) error {
 }
 
 func (tx *Tx) check(err error) error {
-	if err != nil && !isConstraint(err) {
+	if err != nil && !tx.s.survives(err) {
 		tx.failed = err
 	}
 	return err
-}
-
-// View runs fn on one moment of the database, in the caller's goroutine. fn reads
-// only, does not wait for anything, and calls neither View nor Update.
-func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	var s *session
-	select {
-	case <-db.ended:
-		return ErrClosed
-	case s = <-db.readers:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { db.readers <- s }()
-	tx := db.begin(s)
-	if _, err := s.exec("BEGIN"); err != nil {
-		return fmt.Errorf("beginning to read: %w", err)
-	}
-	defer func() {
-		tx.failed = errTxEnded
-		// There is nothing to keep; an error here means that SQLite has ended it already.
-		_, _ = s.exec("ROLLBACK")
-	}()
-	return fn(tx)
 }

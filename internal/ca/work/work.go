@@ -58,8 +58,9 @@ type Config struct {
 	Poll        time.Duration // how often lapsed leases are looked for; 0 means 1 s
 	Pause       time.Duration // before work that failed for an internal reason is tried again; 0 means 10 s
 	Again       time.Duration // before a validation that failed for now is tried again; doubled each time; 0 means 3 s
-	// EvidenceKept is how long the evidence of validations is kept; 0 means 30 days.
-	EvidenceKept time.Duration
+
+	Retention rules.Retention // what CleanUp leaves; a field that is 0 means that of rules.DefaultRetention
+	Profiles  []rules.Profile // those that are offered: how long CleanUp expects records to last; none means rules.Classic
 }
 
 // backlog is how much work may wait in memory for its turn. What is beyond it
@@ -90,7 +91,10 @@ func New(c Config) *Worker {
 	setDefault(&c.Poll, time.Second)
 	setDefault(&c.Pause, 10*time.Second)
 	setDefault(&c.Again, 3*time.Second)
-	setDefault(&c.EvidenceKept, 30*24*time.Hour)
+	if len(c.Profiles) == 0 {
+		c.Profiles = []rules.Profile{rules.Classic()}
+	}
+	c.Retention = c.Retention.Complete(c.Profiles)
 	w := &Worker{
 		Config:     c,
 		name:       rules.NewID(time.Now()),

@@ -56,6 +56,7 @@ func hang(ctx context.Context, _ validate.Request) (validate.Result, error) {
 type bench struct {
 	t       *testing.T
 	db      *store.DB
+	file    string // of db
 	key     *acme.Key
 	account rules.Account
 }
@@ -73,7 +74,8 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 // newBench makes a bench, whose store the caller closes.
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db")})
+	file := filepath.Join(t.TempDir(), "db")
+	db, err := store.Open(t.Context(), store.Config{Path: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +87,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, db: db, key: key}
+	b := &bench{t: t, db: db, file: file, key: key}
 	account, problem := rules.NewAccount(policy(t), key, acme.NewAccount{}, time.Now())
 	if problem != nil {
 		t.Fatal(problem)

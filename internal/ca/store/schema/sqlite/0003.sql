@@ -1,4 +1,20 @@
--- The third schema: what several machines need. The rules of 0001.sql hold.
+-- The third schema: what several machines need to know of each other. The rules of 0001.sql hold.
+
+-- Certificates of roots and issuers, for machines without the keys.
+CREATE TABLE authorities (
+	id     TEXT   NOT NULL PRIMARY KEY, -- issuer "1", root "root-1", what root 1 says of issuer 1 "1/root-1"
+	der    BLOB   NOT NULL,
+	place  TEXT   NOT NULL,             -- URL of the certificate
+	lists  TEXT   NOT NULL,             -- URLs of its CRL, JSON
+	frozen BIGINT NOT NULL,             -- 1: its key was taken away
+	number BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- Where the authority is to be found.
+CREATE TABLE addresses (
+	name TEXT NOT NULL PRIMARY KEY, -- "acme", "published"
+	url  TEXT NOT NULL
+) WITHOUT ROWID;
 
 -- Which hosts were taken in as which roles. A peer whose key is not here is refused.
 CREATE TABLE members (
@@ -20,3 +36,21 @@ CREATE TABLE nodes (
 	version  TEXT   NOT NULL,
 	PRIMARY KEY (node, role)
 ) WITHOUT ROWID;
+
+-- The count of changes to an issuer's revocations, in slots: who revokes at the same time seldom meets.
+ALTER TABLE revisions RENAME TO old_revisions;
+
+CREATE TABLE revisions (
+	issuer   TEXT   NOT NULL,
+	slot     BIGINT NOT NULL, -- the last digit of the serial
+	revision BIGINT NOT NULL,
+	PRIMARY KEY (issuer, slot)
+) WITHOUT ROWID;
+
+INSERT INTO revisions (issuer, slot, revision) SELECT issuer, 0, revision FROM old_revisions;
+
+DROP TABLE old_revisions;
+
+-- Of valid authorizations, those that have expired are kept for a while: a look for one that counts passes them over.
+DROP INDEX authzs_valid;
+CREATE INDEX authzs_valid ON authzs (account, value, expires) WHERE status = 'valid';

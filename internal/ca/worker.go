@@ -1,0 +1,44 @@
+package ca
+
+import (
+	"context"
+
+	"github.com/cairn-ca/cairn/internal/ca/validate"
+	"github.com/cairn-ca/cairn/internal/ca/work"
+)
+
+// workPart validates and issues.
+func (c *CA) workPart() part {
+	return part{
+		role: RoleWork,
+		open: []func(context.Context) error{c.openWorker},
+		loops: func() []func(context.Context) {
+			return []func(context.Context){c.worker.Run, c.worker.FollowKeys, c.worker.CleanUp}
+		},
+	}
+}
+
+// openWorker makes what validates and issues. Where no other process has the database, whatever an
+// earlier one was at is free.
+func (c *CA) openWorker(ctx context.Context) error {
+	resolver, err := c.openResolver(ctx)
+	if err != nil {
+		return err
+	}
+	prober := validate.New(validate.Config{
+		Resolver: resolver, HTTP01Port: c.config.HTTP01Port, TLSALPN01Port: c.config.TLSALPN01Port,
+		Allow: c.config.AllowTargets, Log: c.log,
+	})
+	c.worker = work.New(work.Config{
+		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause,
+		Retention: c.config.Retention, Profiles: c.config.Profiles.Rules(),
+		Proving:     c.proving,
+		CAA:         c.caa,
+		Limits:      c.config.Limits,
+		Signer:      c.signer,
+		Validator:   through[work.Validator](c.config.Seams.Validator, c.remote.quorum(prober)),
+		Validations: c.config.Work.Validations,
+		Issuances:   c.config.Work.Issuances,
+	})
+	return c.worker.RecoverAll(ctx)
+}
