@@ -60,15 +60,15 @@ func BenchmarkWireOrder(b *testing.B) {
 // already in its form, and resources that need no authentication.
 func BenchmarkAnswers(b *testing.B) {
 	a := newAuthority(b, func(c *front.Config) { c.Log = discard })
-	for name, request := range map[string]struct {
-		method, path, body string
-		status             int
+	for _, request := range []struct {
+		name, method, path, body string
+		status                   int
 	}{
-		"problem":   {http.MethodPost, "/new-order", `{"payload":""}`, http.StatusBadRequest},
-		"directory": {http.MethodGet, "/directory", "", http.StatusOK},
-		"nonce":     {http.MethodHead, "/new-nonce", "", http.StatusOK},
+		{"problem", http.MethodPost, "/new-order", `{"payload":""}`, http.StatusBadRequest},
+		{"directory", http.MethodGet, "/directory", "", http.StatusOK},
+		{"nonce", http.MethodHead, "/new-nonce", "", http.StatusOK},
 	} {
-		b.Run(name, func(b *testing.B) {
+		b.Run(request.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				r := httptest.NewRequest(request.method, a.url+request.path, strings.NewReader(request.body))

@@ -2,6 +2,7 @@ package ops_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,8 +29,8 @@ func TestEvidenceOfWhatIsGone(t *testing.T) {
 	seen := func(of string) int {
 		t.Helper()
 		list, err := ops.Evidence.Do(t.Context(), env, ops.EvidenceQuery{Of: of, Limit: 10})
-		if err != nil {
-			return -1
+		if err != nil && !strings.Contains(err.Error(), "of older ones, ask for the name") { // some IDs could be a name
+			t.Error(err)
 		}
 		return len(list)
 	}
@@ -46,7 +47,7 @@ func TestEvidenceOfWhatIsGone(t *testing.T) {
 	})
 	check("while all is there", 1, 1, 1)
 	update(func(tx *store.Tx) error { return tx.DeleteOrder(order) })
-	check("without the order", -1, 1, 1)
+	check("without the order", 0, 1, 1)
 	update(func(tx *store.Tx) error { return tx.DeleteAuthz(authz) })
-	check("without the authorization", -1, 1, 0)
+	check("without the authorization", 0, 1, 0)
 }

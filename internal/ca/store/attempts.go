@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -42,17 +43,22 @@ func (tx *Tx) Attempts(authz string, limit int) ([]Attempt, error) {
 	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts WHERE authz = $1 ORDER BY id DESC LIMIT $2`, authz, int64(limit))
 }
 
-// maxLooked is how many authorizations for a name AttemptsFor looks at. Most have an attempt.
-const maxLooked = 1000
+// How many authorizations for a name AttemptsFor finds, and looks at. Most have an attempt.
+const (
+	maxFound  = 100_000
+	maxLooked = 1000
+)
 
 // AttemptsFor lists at most limit attempts to validate a name, without a wildcard label, for whatever account: those of
-// the newest authorizations for it, the newest first.
+// the newest authorizations for it, the newest first. Of very many authorizations it leaves some out.
 func (tx *Tx) AttemptsFor(name string, limit int) (attempts []Attempt, err error) {
 	var authzs []string
 	if err := tx.each(func(r *row) error { authzs = append(authzs, r.text()); return nil },
-		`SELECT id FROM authzs WHERE value = $1 ORDER BY id DESC LIMIT $2`, name, int64(maxLooked)); err != nil {
+		`SELECT id FROM authzs WHERE value = $1 LIMIT $2`, name, int64(maxFound)); err != nil {
 		return nil, fmt.Errorf("authorizations for %s: %w", name, err)
 	}
+	slices.SortFunc(authzs, func(a, b string) int { return strings.Compare(b, a) }) // the newest first
+	authzs = authzs[:min(len(authzs), maxLooked)]
 	for _, authz := range authzs {
 		if len(attempts) >= limit {
 			break

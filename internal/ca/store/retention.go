@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -100,7 +101,7 @@ func (tx *Tx) Revokers() (issuers []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("issuers with revocations: %w", err)
 	}
-	return issuers, nil
+	return slices.Compact(issuers), nil
 }
 
 // Named reports whether there is any certificate that CertificatesFor finds.

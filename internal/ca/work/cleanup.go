@@ -13,8 +13,9 @@ import (
 // When and how much is deleted.
 const (
 	cleanUpEvery = 10 * time.Minute
-	wholeEvery   = 24 * time.Hour // tables whose keys do not tell the age are read whole this seldom
-	cleanUpBatch = 200            // records that one transaction deletes at most
+	bucketsEvery = time.Hour // tables whose keys do not tell the age are read whole, so more seldom
+	setsEvery    = 24 * time.Hour
+	cleanUpBatch = 200 // records that one transaction deletes at most
 	cleanUpShare = 5 * time.Millisecond
 	shortestRest = 10 * time.Millisecond
 )
@@ -39,8 +40,8 @@ func (w *Worker) CleanUp(ctx context.Context) {
 // cleaner deletes what is old. One goroutine uses it.
 type cleaner struct {
 	*Worker
-	sweeps []*sweep
-	whole  time.Time // when the tables without an age in their keys were last read
+	sweeps        []*sweep
+	buckets, sets time.Time // when those were last read
 }
 
 func newCleaner(w *Worker) *cleaner {
@@ -60,15 +61,17 @@ func (c *cleaner) pass(ctx context.Context) error {
 	if err := c.dropRevoked(ctx); err != nil {
 		return err
 	}
-	now := time.Now()
-	if now.Sub(c.whole) < wholeEvery {
-		return nil
+	if now := time.Now(); now.Sub(c.buckets) >= bucketsEvery {
+		c.buckets = now
+		if err := c.dropBuckets(ctx); err != nil {
+			return err
+		}
 	}
-	c.whole = now
-	if err := c.dropBuckets(ctx); err != nil {
-		return err
+	if now := time.Now(); now.Sub(c.sets) >= setsEvery {
+		c.sets = now
+		return c.dropSets(ctx)
 	}
-	return c.dropSets(ctx)
+	return nil
 }
 
 // delete runs a batch of deletions in one transaction, and rests for twice as long as that took: requests have

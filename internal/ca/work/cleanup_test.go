@@ -14,6 +14,7 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 	"github.com/cairn-ca/cairn/internal/ca/work"
 )
@@ -281,4 +282,27 @@ func found(ok bool) error {
 		return store.ErrNotFound
 	}
 	return nil
+}
+
+// TestProofIsGone: where CAA must be asked again, and the authorization that says by which proof is not kept any more, no certificate is issued.
+func TestProofIsGone(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		w := work.New(work.Config{
+			DB: b.db, Validator: proveFunc(proven), Log: slog.New(slog.DiscardHandler), CAA: rules.CAA{Identities: []string{"ca.example"}},
+			Signer: signFunc(func(context.Context, sign.Request) (sign.Certificate, error) {
+				t.Error("the signer was asked")
+				return sign.Certificate{}, sign.ErrRefused
+			}),
+		})
+		o := b.finalized(w)
+		b.update(func(tx *store.Tx) error {
+			a, err := tx.Authz(o.Authzs[0])
+			return errors.Join(err, tx.DeleteAuthz(a))
+		})
+		<-w.Issue(o)
+		if got := b.order(o.ID); got.Error == nil || got.Error.Type != acme.TypeUnauthorized || got.CSR != nil {
+			t.Errorf("the order is %+v", got)
+		}
+		_ = w.Stop(t.Context())
+	})
 }
