@@ -109,9 +109,10 @@ func start(settings ...string) (_ *Server, err error) {
 	if err := own(dir); err != nil {
 		return nil, err
 	}
-	// No --auth but trust: the socket's directory is closed to others.
+	// No --auth but trust: the socket's directory is closed to others. The order of texts is that of a
+	// language, as on many machines: who needs another has to say so.
 	initdb := exec.Command(filepath.Join(programs, "initdb"), "--pgdata", s.data(), "--username", superuser, "--auth", "trust",
-		"--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync", "--no-instructions")
+		"--encoding", "UTF8", "--locale", "C.UTF-8", "--locale-provider", "icu", "--icu-locale", "en-US", "--no-sync", "--no-instructions")
 	initdb.Dir, initdb.SysProcAttr = dir, unprivileged()
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
