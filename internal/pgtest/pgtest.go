@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -210,10 +211,24 @@ func (s *Server) signal(signal syscall.Signal, all bool) error {
 // Kill kills all of the server's processes at once, as a loss of power would.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
-	if err := s.signal(syscall.SIGKILL, true); err != nil {
+	// First its parent stops, so that there are no more of them than are seen.
+	if err := s.signal(syscall.SIGSTOP, false); err != nil {
+		t.Fatal(err)
+	}
+	children, err := s.children()
+	if err == nil {
+		err = s.signal(syscall.SIGKILL, true)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	<-s.ended
+	for deadline := time.Now().Add(startTimeout); slices.ContainsFunc(children, running); {
+		if time.Now().After(deadline) {
+			t.Fatal("killed processes go on")
+		}
+		runtime.Gosched()
+	}
 }
 
 // Restart starts a server again that was killed or stopped.
