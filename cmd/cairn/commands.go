@@ -31,10 +31,10 @@ Start with:  cairn up`,
 		newUp(), newTrust(),
 		newProfiles(), newRenewals(),
 		newEAB(),
+		newBench(),
 		newLimits(),
 		newEvidence(), newPebble(), newAudit(),
 		newValidator(),
-		newBench(),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		if cmd.Args == nil || cmd == root {

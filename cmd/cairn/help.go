@@ -90,10 +90,10 @@ func showUsage(cmd *cobra.Command) error {
 		}
 	}
 	var groups []flagGroup
-	switch cmd.CommandPath() {
-	case "cairn up":
+	if cmd.CommandPath() == "cairn up" {
 		groups = upGroups()
-	case "cairn bench":
+	}
+	if cmd.CommandPath() == "cairn bench" {
 		groups = benchGroups()
 	}
 	text.WriteString("\n" + showFlags(cmd.LocalFlags(), groups))
