@@ -79,7 +79,7 @@ func (f *benchFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.bundle, "ca-bundle", "", "`FILE` (PEM) with the roots to trust, in place of the machine's")
 	flags.BoolVar(&c.HTTP2, "http2", false, "speak HTTP/2 in place of HTTP/1.1")
 	flags.BoolVar(&c.Anywhere, "i-run-this-server", false, "load it although it is neither on this machine nor at a private address")
-	flags.IntVar(&c.Parallel, "parallel", 1, "`N` certificates are obtained at once; with --rate, at most")
+	flags.IntVar(&c.Parallel, "parallel", 0, "`N` certificates are obtained at once (default 1); with --rate, at most (default 64)")
 	flags.Float64Var(&c.Rate, "rate", 0, "begin `R` in a second, whether or not earlier ones are done")
 	flags.IntVar(&c.Count, "count", 0, "`N` certificates (default: 1000, if there is no --duration)")
 	flags.DurationVar(&c.Duration, "duration", 0, "how long certificates are begun, such as `1m`")

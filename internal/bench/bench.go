@@ -26,7 +26,7 @@ type Config struct {
 	HTTP2     bool           // HTTP/2 in place of HTTP/1.1
 	UserAgent string
 
-	Parallel int           // issuances under way at once, at most; 1
+	Parallel int           // issuances under way at once, at most; 1, or 64 with Rate
 	Rate     float64       // issuances to begin in a second, whether or not earlier ones are done; 0: one after the other
 	Count    int           // issuances to begin; with Duration, whichever comes first
 	Duration time.Duration // for how long issuances are begun
@@ -70,6 +70,9 @@ const (
 
 // withDefaults fills in what c does not say, and says what makes no sense.
 func (c Config) withDefaults() (Config, error) {
+	if c.Rate > 0 {
+		fill(&c.Parallel, 64)
+	}
 	fill(&c.Parallel, 1)
 	fill(&c.Names, 1)
 	fill(&c.Accounts, c.Parallel)

@@ -188,8 +188,10 @@ func (g *generator) one(ctx context.Context, i int, start time.Time) error {
 		g.failures.Store(0)
 	case ctx.Err() != nil: // interrupted: neither a success nor a failure
 	default:
-		s.link.close() // what state the connection is in is not known
-		s.nonce = ""
+		if problem := (*acme.Problem)(nil); !errors.As(err, &problem) {
+			s.link.close() // what state the connection is in is not known
+			s.nonce = ""
+		}
 		g.failures.Add(1)
 		s.record.failed(err)
 	}
