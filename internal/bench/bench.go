@@ -65,8 +65,16 @@ const (
 	maxAccounts = 100_000
 	maxCount    = 100_000_000
 	maxRate     = 100_000
-	maxPrepared = 20_000 // CSRs that are made beforehand; later ones are made as they are needed
+	maxPrepared = 10_000 // CSRs and keys of new accounts that are made beforehand; later ones are made as they are needed
 )
+
+// ahead is how many requests are prepared.
+func (c Config) ahead() int {
+	if c.Count == 0 {
+		return maxPrepared
+	}
+	return min(maxPrepared, c.Count+c.Warmup+1)
+}
 
 // withDefaults fills in what c does not say, and says what makes no sense.
 func (c Config) withDefaults() (Config, error) {
