@@ -79,7 +79,7 @@ func (f *benchFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.bundle, "ca-bundle", "", "`FILE` (PEM) with the roots to trust, in place of the machine's")
 	flags.BoolVar(&c.HTTP2, "http2", false, "speak HTTP/2 in place of HTTP/1.1")
 	flags.BoolVar(&c.Anywhere, "i-run-this-server", false, "load it although it is neither on this machine nor at a private address")
-	flags.IntVar(&c.Parallel, "parallel", 1, "`N` certificates are obtained at once; with --rate, at most")
+	flags.IntVar(&c.Parallel, "parallel", 0, "`N` certificates are obtained at once (default 1); with --rate, at most (default 64)")
 	flags.Float64Var(&c.Rate, "rate", 0, "begin `R` in a second, whether or not earlier ones are done")
 	flags.IntVar(&c.Count, "count", 0, "`N` certificates (default: 1000, if there is no --duration)")
 	flags.DurationVar(&c.Duration, "duration", 0, "how long certificates are begun, such as `1m`")
@@ -150,10 +150,10 @@ func (f *benchFlags) read(cmd *cobra.Command) (err error) {
 // bench loads the server and writes the report. That certificates could not be had is a failure of the program's.
 func (f *benchFlags) bench(ctx context.Context, out, errs io.Writer) error {
 	debug.SetGCPercent(400) // it has memory to spare, and shares its processors with what it measures
-	var told atomic.Int64   // when progress was last told, in periods
-	begun := time.Now()
+	var told atomic.Int64   // when progress was last told, in seconds
 	f.config.Progress = func(issued int) {
-		if now := int64(time.Since(begun) / progressPeriod); told.Swap(now) < now {
+		last, now := told.Load(), time.Now().Unix()
+		if now-last >= progressPeriod && told.CompareAndSwap(last, now) && last > 0 {
 			fmt.Fprintf(errs, "cairn: note: %d certificates so far\n", issued)
 		}
 	}
@@ -174,8 +174,8 @@ func (f *benchFlags) bench(ctx context.Context, out, errs io.Writer) error {
 	return err
 }
 
-// progressPeriod is how often a person hears that a run goes on.
-const progressPeriod = 10 * time.Second
+// progressPeriod is how often a person hears that a run goes on, in seconds.
+const progressPeriod = 10
 
 // explain adds what to do about a run that could not begin.
 func (f *benchFlags) explain(err error) error {

@@ -12,7 +12,7 @@ import (
 )
 
 // benchReport FILE [NAME=COUNT|NAME>=COUNT...]: reads the JSON of `cairn bench`, checks that it is sound, and
-// that the figures of those names are as given: issued, failed, renewed, unstarted, or a kind of request.
+// that the figures of those names are as given: issued, failed, renewed, planned (what a fixed rate was to begin), or a kind of request.
 func benchReport(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: bench-report FILE [NAME=COUNT|NAME>=COUNT...]")
@@ -27,7 +27,10 @@ func benchReport(ts *testscript.TestScript, neg bool, args []string) {
 		name, least := strings.CutSuffix(name, ">")
 		want, err := strconv.Atoi(text)
 		ts.Check(err)
-		got, ok := map[string]int{"issued": report.Issued, "failed": report.Failed, "renewed": report.Renewed, "unstarted": report.Unstarted}[name]
+		got, ok := map[string]int{
+			"issued": report.Issued, "failed": report.Failed, "renewed": report.Renewed,
+			"planned": report.Issued + report.Failed + report.Unstarted,
+		}[name]
 		if !ok {
 			got = report.Requests[bench.Kind(name)].Count
 		}

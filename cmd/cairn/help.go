@@ -90,11 +90,11 @@ func showUsage(cmd *cobra.Command) error {
 		}
 	}
 	var groups []flagGroup
-	if path := cmd.CommandPath(); path == "cairn up" || path == "cairn serve" {
+	switch cmd.CommandPath() {
+	case "cairn up", "cairn serve":
 		groups = upGroups()
-	}
-	if own, ok := map[string][]flagGroup{"cairn bench": benchGroups()}[cmd.CommandPath()]; ok {
-		groups = own
+	case "cairn bench":
+		groups = benchGroups()
 	}
 	text.WriteString("\n" + showFlags(cmd.LocalFlags(), groups))
 	if cmd.HasAvailableSubCommands() {

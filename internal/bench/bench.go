@@ -26,7 +26,7 @@ type Config struct {
 	HTTP2     bool           // HTTP/2 in place of HTTP/1.1
 	UserAgent string
 
-	Parallel int           // issuances under way at once, at most; 1
+	Parallel int           // issuances under way at once, at most; 1, or 64 with Rate
 	Rate     float64       // issuances to begin in a second, whether or not earlier ones are done; 0: one after the other
 	Count    int           // issuances to begin; with Duration, whichever comes first
 	Duration time.Duration // for how long issuances are begun
@@ -65,11 +65,22 @@ const (
 	maxAccounts = 100_000
 	maxCount    = 100_000_000
 	maxRate     = 100_000
-	maxPrepared = 20_000 // CSRs that are made beforehand; later ones are made as they are needed
+	maxPrepared = 10_000 // CSRs and keys of new accounts that are made beforehand; later ones are made as they are needed
 )
+
+// ahead is how many requests are prepared.
+func (c Config) ahead() int {
+	if c.Count == 0 {
+		return maxPrepared
+	}
+	return min(maxPrepared, c.Count+c.Warmup+1)
+}
 
 // withDefaults fills in what c does not say, and says what makes no sense.
 func (c Config) withDefaults() (Config, error) {
+	if c.Rate > 0 {
+		fill(&c.Parallel, 64)
+	}
 	fill(&c.Parallel, 1)
 	fill(&c.Names, 1)
 	fill(&c.Accounts, c.Parallel)

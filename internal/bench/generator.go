@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,21 +53,27 @@ func (g *generator) begin(ctx context.Context) error {
 			g.accounts = append(g.accounts, a)
 		}
 	}
-	ready := maxPrepared
-	if g.config.Count > 0 {
-		ready = min(ready, g.config.Count+g.config.Warmup+1)
+	return g.prepare(ctx)
+}
+
+// prepare makes the CSRs of the first requests, on all processors.
+func (g *generator) prepare(ctx context.Context) error {
+	ready := make([]*request, g.config.ahead())
+	var next atomic.Int64
+	var all sync.WaitGroup
+	errs := make([]error, runtime.GOMAXPROCS(0))
+	for i := range errs {
+		all.Go(func() {
+			for n := int(next.Add(1) - 1); n < len(ready) && errs[i] == nil; n = int(next.Add(1) - 1) {
+				if ready[n], errs[i] = g.request(n); errs[i] == nil {
+					errs[i] = ctx.Err()
+				}
+			}
+		})
 	}
-	for i := range ready {
-		r, err := g.request(i)
-		if err != nil {
-			return err
-		}
-		g.prepared = append(g.prepared, r)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	return nil
+	all.Wait()
+	g.prepared = ready
+	return errors.Join(errs...)
 }
 
 func (g *generator) close() {
@@ -188,8 +195,10 @@ func (g *generator) one(ctx context.Context, i int, start time.Time) error {
 		g.failures.Store(0)
 	case ctx.Err() != nil: // interrupted: neither a success nor a failure
 	default:
-		s.link.close() // what state the connection is in is not known
-		s.nonce = ""
+		if problem := (*acme.Problem)(nil); !errors.As(err, &problem) {
+			s.link.close() // what state the connection is in is not known
+			s.nonce = ""
+		}
 		g.failures.Add(1)
 		s.record.failed(err)
 	}

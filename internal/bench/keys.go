@@ -54,11 +54,7 @@ func newKeyPool(c Config) (*keyPool, error) {
 	if !c.NewAccounts {
 		return p, nil
 	}
-	ready := maxPrepared
-	if c.Count > 0 {
-		ready = min(ready, c.Count+c.Warmup+1)
-	}
-	for range ready {
+	for range c.ahead() {
 		a, err := newAccountKey()
 		if err != nil {
 			return nil, err

@@ -63,9 +63,12 @@ func reach(ctx context.Context, c Config) (*server, error) {
 	return s, s.readDirectory(ctx, c.Directory)
 }
 
+// carrier is the range that providers give to networks of their customers (RFC 6598).
+var carrier = netip.MustParsePrefix("100.64.0.0/10")
+
 // near reports whether an address is of this machine or of a network of the user's.
 func near(addr netip.Addr) bool {
-	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast()
+	return addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || carrier.Contains(addr)
 }
 
 // readDirectory fetches the directory (RFC 8555 §7.1.1).
