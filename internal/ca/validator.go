@@ -124,7 +124,7 @@ func (v *Validator) Serve(ctx context.Context) error {
 	defer cancel()
 	server := &http.Server{
 		Handler:           v.handler(),
-		TLSConfig:         v.host.Identity().ServerConfig(rpc.Expect{Role: rpc.RoleAuthority}),
+		TLSConfig:         v.host.Identity().ServerConfig(rpc.Expect{Role: rpc.RoleAuthority, Roles: []string{rpc.RoleWork}}),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       slog.NewLogLogger(v.config.Log.Handler(), slog.LevelDebug), // failed handshakes and the like
@@ -154,7 +154,7 @@ func (v *Validator) handler() http.Handler {
 		csr, err := v.host.Renewal(time.Now())
 		return Health{Version: v.config.Version, Renewal: csr}, err
 	})
-	rpc.Handle(server, "renew", func(_ context.Context, der []byte) (struct{}, error) {
+	rpc.HandleMethod(server, rpc.Method{Name: "renew", Roles: []string{rpc.RoleAuthority}}, func(_ context.Context, der []byte) (struct{}, error) {
 		if err := v.host.Renewed(der); err != nil {
 			return struct{}{}, err
 		}
