@@ -172,6 +172,7 @@ type load struct {
 	directory string
 	responder *catest.Responder
 	root      *x509.Certificate
+	apart     bool // each request has a connection of its own
 
 	mu       sync.Mutex
 	obtained []*catest.Obtained
@@ -184,6 +185,9 @@ func (l *load) run(ctx context.Context, t *testing.T, n int) {
 	l.enough = make(chan struct{})
 	for range n {
 		client := catest.NewClient(t, l.directory, l.root)
+		if l.apart {
+			client = catest.NewClientWithoutKeepAlive(t, l.directory, l.root)
+		}
 		l.all.Go(func() {
 			for ctx.Err() == nil && !l.once(ctx, client) {
 			}

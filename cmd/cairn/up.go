@@ -156,6 +156,8 @@ func explain(err error) error {
 	var network *net.OpError
 	listening := errors.As(err, &network)
 	switch {
+	case errors.Is(err, ca.ErrCalls):
+		return withHint(err, "choose another address with calls in the section of the role, or with --calls ROLE=ADDR")
 	case errors.Is(err, syscall.EADDRINUSE):
 		return withHint(err, "another program has the port: choose another with --listen or --http, or end that program")
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

@@ -29,15 +29,17 @@ import (
 
 // Config is what an operator can say to `cairn up` and `cairn serve`. Only Dir and Log are required.
 type Config struct {
-	Dir      string        // the data directory; made if it does not exist
-	Database string        // postgres://… of a database that several processes can share; "" means SQLite in Dir
-	Roles    Roles         // what this process does; none means all
-	Version  string        // of the program
-	Listen   string        // of HTTPS; "" means ":8443"
-	HTTP     string        // of plain HTTP, for CRLs and issuers' certificates; "" means ":8080"
-	URL      string        // https://HOST[:PORT]; "" means the machine's name and the port of Listen
-	Names    acme.Subtrees // for which certificates are issued, beside private names and the machine's own
-	NewRoot  bool          // make another root if the present one does not permit Names
+	Dir      string // the data directory; made if it does not exist
+	Database string // postgres://… of a database that several processes can share; "" means SQLite in Dir
+	Roles    Roles  // what this process does; none means all
+	Version  string // of the program
+	// Advertise is the host, a name or an address, at which other processes call this one; "" means an address of the machine.
+	Advertise string
+	Listen    string        // of HTTPS; "" means ":8443"
+	HTTP      string        // of plain HTTP, for CRLs and issuers' certificates; "" means ":8080"
+	URL       string        // https://HOST[:PORT]; "" means the machine's name and the port of Listen
+	Names     acme.Subtrees // for which certificates are issued, beside private names and the machine's own
+	NewRoot   bool          // make another root if the present one does not permit Names
 	// AlternateRoots is how many roots the first run makes beside the one that is served by
 	// default. Each certifies the issuer, too, so that clients can choose the chain.
 	AlternateRoots int
@@ -116,8 +118,7 @@ type ValidatorRole struct {
 
 // Calls says where other processes of the authority call this one.
 type Calls struct {
-	Listen    string // ADDR; "" means that nobody calls
-	Advertise string // HOST:PORT; "" means the machine's own name with the port of Listen
+	Listen string // ADDR; "" means that nobody calls
 }
 
 // CRLConfig is what concerns the role crl alone.

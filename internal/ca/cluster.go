@@ -1,8 +1,10 @@
 package ca
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -30,6 +32,9 @@ type station struct {
 	listener net.Listener // nil where nobody calls the role
 	server   rpc.Server
 }
+
+// ErrCalls is the error of a process that cannot listen for the calls of others.
+var ErrCalls = errors.New("listening for the calls of other processes")
 
 // isClustered reports whether other processes are called, or call this one.
 func (c *CA) isClustered() bool {
@@ -59,7 +64,7 @@ func (c *CA) openCluster(ctx context.Context) (err error) {
 		}
 		if s.calls.Listen != "" {
 			if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.calls.Listen); err != nil {
-				return fmt.Errorf("listening for calls as %s (%s: calls): %w", s.role, s.role, err)
+				return fmt.Errorf("%w as %s: %w", ErrCalls, s.role, err)
 			}
 		}
 		c.cluster.stations = append(c.cluster.stations, s) // Close closes what it listens on
@@ -150,12 +155,12 @@ func (c *CA) self() (nodes []store.Node, err error) {
 
 // addressOf is where others call s; "" if they do not.
 func (c *CA) addressOf(s *station) string {
-	if s.listener == nil || s.calls.Advertise != "" {
-		return s.calls.Advertise
+	if s.listener == nil {
+		return ""
 	}
 	addr, _ := s.listener.Addr().(*net.TCPAddr)
-	host := addr.IP.String()
-	if addr.IP.IsUnspecified() {
+	host := cmp.Or(c.config.Advertise, addr.IP.String())
+	if c.config.Advertise == "" && addr.IP.IsUnspecified() {
 		host = c.reachable()
 	}
 	return net.JoinHostPort(host, port(s.listener))
