@@ -60,6 +60,9 @@ func newTestCluster(t *testing.T, database string, fronts, workers int) *testClu
 	if err := os.WriteFile(c.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if out, err := exec.Command("cairn", "migrate", "-c", c.config).CombinedOutput(); err != nil {
+		t.Fatalf("cairn migrate: %v\n%s", err, out)
+	}
 	c.signer = &machine{name: "signer", roles: "signer,crl,ops", calls: "signer=" + freeAddress(t), data: filepath.Join(c.dir, "signer")}
 	c.start(c.signer)
 	for i, backend := range backends {
