@@ -103,7 +103,7 @@ func (c *CA) joinOwn(ctx context.Context) error {
 	for _, s := range c.cluster.stations {
 		list = append(list, string(s.role))
 	}
-	if err := c.newEnrolment().members(c.log).Own(ctx, c.cluster.machine, nodeName(c.cluster.machine, machine), list); err != nil {
+	if err := c.newEnrolment().members(c.log).Own(ctx, c.cluster.machine, roles.Standing{Node: nodeName(c.cluster.machine, machine), Roles: list}); err != nil {
 		return err
 	}
 	for _, s := range c.cluster.stations {

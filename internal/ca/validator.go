@@ -145,16 +145,18 @@ func (v *Validator) Serve(ctx context.Context) error {
 	return nil
 }
 
-// handler answers the calls. Whoever gets here is the authority.
+// handler answers the calls. Whoever gets here is the authority, or one of its workers: those
+// ask what this host sees, and no more.
 func (v *Validator) handler() http.Handler {
 	node, rir, _ := v.host.Name()
 	server := &rpc.Server{Log: v.config.Log}
 	validate.Serve(server, validate.ServeConfig{Vantage: v.prober, Place: validate.Place{Name: node, RIR: rir}, Limit: v.config.Limit})
-	rpc.Handle(server, "health", func(context.Context, struct{}) (Health, error) {
+	authority := []string{rpc.RoleAuthority}
+	rpc.HandleMethod(server, rpc.Method{Name: "health", Roles: authority}, func(context.Context, struct{}) (Health, error) {
 		csr, err := v.host.Renewal(time.Now())
 		return Health{Version: v.config.Version, Renewal: csr}, err
 	})
-	rpc.HandleMethod(server, rpc.Method{Name: "renew", Roles: []string{rpc.RoleAuthority}}, func(_ context.Context, der []byte) (struct{}, error) {
+	rpc.HandleMethod(server, rpc.Method{Name: "renew", Roles: authority}, func(_ context.Context, der []byte) (struct{}, error) {
 		if err := v.host.Renewed(der); err != nil {
 			return struct{}{}, err
 		}

@@ -219,14 +219,14 @@ func (c Config) renew(ctx context.Context, csr []byte) ([]byte, error) {
 	return authority.Certify(peer, key, time.Now())
 }
 
-// Own makes the machine that runs this a member under a name: it has the key of the roles' CA, so it
+// Own makes the machine that runs this a member: it has the key of the roles' CA, so it
 // needs no token. Whoever was called so before is one no more.
-func (c Config) Own(ctx context.Context, m *roles.Machine, node string, list []string) error {
+func (c Config) Own(ctx context.Context, m *roles.Machine, standing roles.Standing) error {
 	authority, err := c.Authority()
 	if err != nil {
 		return err
 	}
-	if err := m.Certify(authority, node, list); err != nil {
+	if err := m.Certify(authority, standing); err != nil {
 		return err
 	}
 	hash, err := m.KeyHash()
@@ -234,18 +234,18 @@ func (c Config) Own(ctx context.Context, m *roles.Machine, node string, list []s
 		return err
 	}
 	return c.DB.Update(ctx, func(tx *store.Tx) error {
-		for _, role := range list {
-			known, err := tx.Member(node, role)
+		for _, role := range standing.Roles {
+			known, err := tx.Member(standing.Node, role)
 			switch {
 			case err == nil && bytes.Equal(known.KeyHash, hash[:]):
 				continue
 			case err == nil:
-				err = tx.DeleteMember(node, role)
+				err = tx.DeleteMember(standing.Node, role)
 			case errors.Is(err, store.ErrNotFound):
 				err = nil
 			}
 			if err == nil {
-				err = tx.InsertMember(store.Member{Node: node, Role: role, KeyHash: hash[:], Added: tx.Now})
+				err = tx.InsertMember(store.Member{Node: standing.Node, Role: role, KeyHash: hash[:], Added: tx.Now})
 			}
 			if err != nil {
 				return fmt.Errorf("taking in this machine as %s: %w", role, err)

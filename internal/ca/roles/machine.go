@@ -175,9 +175,16 @@ func (m *Machine) save(state machineState) error {
 	return nil
 }
 
-// Certify makes the machine that holds the key of the roles' CA itself some roles, as node. Certificates
+// Standing is what a machine is in its cluster.
+type Standing struct {
+	Node  string
+	Roles []string
+	Now   time.Time // from when; zero means time.Now
+}
+
+// Certify makes the machine what s says, where the key of the roles' CA is at hand. Certificates
 // that are good for long yet stay.
-func (m *Machine) Certify(authority *Authority, node string, roles []string) error {
+func (m *Machine) Certify(authority *Authority, s Standing) error {
 	csr, err := m.csr()
 	if err != nil {
 		return err
@@ -188,15 +195,18 @@ func (m *Machine) Certify(authority *Authority, node string, roles []string) err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.state.Node != "" && (m.state.Node != node || !m.ca.Equal(authority.Certificate())) {
+	if m.state.Node != "" && (m.state.Node != s.Node || !m.ca.Equal(authority.Certificate())) {
 		return fmt.Errorf("this machine is %q of another cluster, or under another name: remove %s first", m.state.Node, m.file)
 	}
-	now, made := time.Now(), make(map[string][]byte)
-	for _, role := range roles {
-		if current := m.current[role]; current != nil && !Due(current.Leaf, now) {
+	if s.Now.IsZero() {
+		s.Now = time.Now()
+	}
+	made := make(map[string][]byte)
+	for _, role := range s.Roles {
+		if current := m.current[role]; current != nil && !Due(current.Leaf, s.Now) {
 			continue
 		}
-		if made[role], err = authority.Certify(rpc.Peer{Role: role, Node: node}, key, now); err != nil {
+		if made[role], err = authority.Certify(rpc.Peer{Role: role, Node: s.Node}, key, s.Now); err != nil {
 			return err
 		}
 	}
@@ -204,7 +214,7 @@ func (m *Machine) Certify(authority *Authority, node string, roles []string) err
 		return nil
 	}
 	next := m.state
-	next.Node = node
+	next.Node = s.Node
 	return m.install(authority.Certificate().Raw, made, next)
 }
 

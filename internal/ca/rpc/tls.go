@@ -18,8 +18,9 @@ import (
 // never reaches that of the roles, and who does reaches nothing else.
 const ServerName = "roles.cairn.invalid"
 
-// PeerName is what the servers are called by those who show a certificate, so that one port can have both.
-const PeerName = "peers.cairn.invalid"
+// peerName ends what servers are called by those who show a certificate: ROLE.peers.cairn.invalid. So
+// one port can have the servers of several roles, and the one that takes hosts in.
+const peerName = ".peers.cairn.invalid"
 
 // protocols is what is spoken over TLS (RFC 7301).
 func protocols() []string { return []string{"http/1.1"} }
@@ -110,6 +111,25 @@ func (i Identity) ServerConfig(expected Expect) *tls.Config {
 	return config
 }
 
+// PeersConfig is for a port that has the servers of several roles of one node: own is who they are, by role, of one CA. Callers
+// say whom they want.
+func PeersConfig(own map[string]Identity, expected Expect) *tls.Config {
+	var one Identity
+	for _, one = range own {
+		break
+	}
+	config := one.ServerConfig(expected)
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		role, _ := strings.CutSuffix(hello.ServerName, peerName)
+		identity, ok := own[role]
+		if !ok {
+			return nil, fmt.Errorf("the caller wants %.100q, which is not here", hello.ServerName)
+		}
+		return identity.Certificate()
+	}
+	return config
+}
+
 // OpenServerConfig is for a server that everybody may call: callers show no certificate.
 // It sends the CA's certificate along, since callers may know only its hash.
 func (i Identity) OpenServerConfig() *tls.Config {
@@ -132,7 +152,7 @@ func (i Identity) ClientConfig(expected Expect) *tls.Config {
 	config := i.config(expected, x509.ExtKeyUsageServerAuth)
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return i.Certificate() }
 	// Not the names of hosts count but those of roles: VerifyConnection does it all.
-	config.InsecureSkipVerify, config.ServerName = true, PeerName
+	config.InsecureSkipVerify, config.ServerName = true, expected.Role+peerName
 	return config
 }
 
