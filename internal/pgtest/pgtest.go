@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -109,9 +110,10 @@ func start(settings ...string) (_ *Server, err error) {
 	if err := own(dir); err != nil {
 		return nil, err
 	}
-	// No --auth but trust: the socket's directory is closed to others.
+	// No --auth but trust: the socket's directory is closed to others. The order of texts is that of a
+	// language, as on many machines: who needs another has to say so.
 	initdb := exec.Command(filepath.Join(programs, "initdb"), "--pgdata", s.data(), "--username", superuser, "--auth", "trust",
-		"--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync", "--no-instructions")
+		"--encoding", "UTF8", "--locale", "C.UTF-8", "--locale-provider", "icu", "--icu-locale", "en-US", "--no-sync", "--no-instructions")
 	initdb.Dir, initdb.SysProcAttr = dir, unprivileged()
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
@@ -209,10 +211,24 @@ func (s *Server) signal(signal syscall.Signal, all bool) error {
 // Kill kills all of the server's processes at once, as a loss of power would.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
-	if err := s.signal(syscall.SIGKILL, true); err != nil {
+	// First its parent stops, so that there are no more of them than are seen.
+	if err := s.signal(syscall.SIGSTOP, false); err != nil {
+		t.Fatal(err)
+	}
+	children, err := s.children()
+	if err == nil {
+		err = s.signal(syscall.SIGKILL, true)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	<-s.ended
+	for deadline := time.Now().Add(startTimeout); slices.ContainsFunc(children, running); {
+		if time.Now().After(deadline) {
+			t.Fatal("killed processes go on")
+		}
+		runtime.Gosched()
+	}
 }
 
 // Restart starts a server again that was killed or stopped.

@@ -93,6 +93,12 @@ func stat(pid int) []string {
 	return strings.Fields(rest)
 }
 
+// running reports whether a process has not ended.
+func running(pid int) bool {
+	fields := stat(pid)
+	return fields != nil && fields[0] != "Z"
+}
+
 // clockTicks is the kernel's unit of processor time: a hundredth of a second on every Linux there is.
 const clockTicks = 100
 

@@ -66,6 +66,12 @@ func (tx *Tx) Text(query string) (text string, err error) {
 	return text, err
 }
 
+// Text1 runs a query whose answer is one text.
+func (tx *Tx) Text1(query string, args ...any) (text string, err error) {
+	err = tx.first(func(r *row) error { text = r.text(); return nil }, query, args...)
+	return text, err
+}
+
 // Number runs a query whose answer is one number.
 func (tx *Tx) Number(query string) (n int64, err error) {
 	err = tx.first(func(r *row) error { n = r.number(); return nil }, query)
@@ -123,4 +129,25 @@ func SchemaVersions(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return len(names)
+}
+
+// SQLState is the code of an error of a server's, or "".
+func SQLState(err error) string {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return refused.Code
+	}
+	return ""
+}
+
+// GrantsTable is the table of grants.go.
+const GrantsTable = grants
+
+// MigrateServer brings the schema of the database at url up to that of steps.
+func MigrateServer(ctx context.Context, url string, files fs.FS) error {
+	steps, err := readSteps(files)
+	if err != nil {
+		return err
+	}
+	return migrateServer(ctx, MigrateConfig{URL: url}, steps)
 }

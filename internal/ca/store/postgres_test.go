@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/ca/store"
 	"github.com/cairn-ca/cairn/internal/pgtest"
@@ -95,6 +96,20 @@ func TestServerUpdates(t *testing.T) {
 	for n := range byte(3) {
 		if blocked(t, db, n+1) {
 			t.Errorf("update %d was not undone", n+1)
+		}
+	}
+}
+
+// eventually waits until ok, for at most a minute.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("it never came to it: %s", what)
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-t.Context().Done():
 		}
 	}
 }
