@@ -30,14 +30,18 @@ certificate_names S      I      -      -      -
 blocked_keys      SI     S      S      -      -
 external_keys     SU     -      -      -      SIU
 attempts          -      SID    -      -      S
-events            -      -      -      -      SI
+events            -      -      I      -      SI
 buckets           SIUD   SIUD   -      -      SIUD
 overrides         S      S      -      -      SIUD
 paused            SD     I      -      -      SD
 certified_sets    SIU    -      -      -      -
 secrets           SI     -      -      -      -
-validators        -      SU     -      -      SID
-role_tokens       -      -      -      -      SIUD
+validators        -      SU     SIU    -      SID
+role_tokens       -      -      SU     -      SIUD
+authorities       S      S      SIU    S      -
+addresses         S      S      SIU    S      -
+members           S      S      SID    S      SD
+nodes             SIUD   SIUD   SIUD   SIUD   S
 schema_versions   S      S      S      S      S
 `
 
