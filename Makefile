@@ -14,7 +14,7 @@ STATICCHECK := v0.8.2
 GOVULNCHECK := v1.9.0
 
 .DEFAULT_GOAL := build
-.PHONY: build test fuzz race lint vuln demo needs pebble help clean
+.PHONY: build test fuzz soak race lint vuln demo needs pebble help clean
 
 build: ## bin/cairn and bin/cairnbot: static, reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
@@ -28,6 +28,10 @@ test: needs pebble build lint ## everything; installs what the tests need, as ro
 
 fuzz: ## the fuzz functions of what reads the network, 20 s each (FUZZTIME=10m for more)
 	scripts/fuzz
+
+SOAK ?= 10m
+soak: needs build ## a cluster under load whose parts break, for SOAK (10m): memory, descriptors, database and waits in the log
+	$(GO) test ./cmd/cairn -run '^TestClusterOutages$$' -v -count=1 -timeout 0 -soak $(SOAK)
 
 race: needs pebble ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...

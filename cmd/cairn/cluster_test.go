@@ -238,7 +238,7 @@ func TestCluster(t *testing.T) {
 	defer cancel()
 
 	// Nonces and orders of one front are good at the other.
-	client := catest.NewClientWithoutKeepAlive(t, fmt.Sprintf("https://localhost:%d/directory", c.balancer.port()), c.root())
+	client := catest.NewClientWithoutKeepAlive(t, fmt.Sprintf("https://localhost:%d/directory", c.balancer.port()), c.root(), catest.NewKey(t))
 	if _, err := client.Register(ctx, acme.NewAccount{}); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -173,9 +174,12 @@ type load struct {
 	responder *catest.Responder
 	root      *x509.Certificate
 	apart     bool // each request has a connection of its own
+	shared    int  // how many of the clients have one account, that of key
+	key       crypto.Signer
 
 	mu       sync.Mutex
 	obtained []*catest.Obtained
+	took     []time.Duration // each of them
 	enough   chan struct{}
 	all      sync.WaitGroup
 }
@@ -183,10 +187,14 @@ type load struct {
 // run starts n clients with an account each. They go on until finish.
 func (l *load) run(ctx context.Context, t *testing.T, n int) {
 	l.enough = make(chan struct{})
-	for range n {
-		client := catest.NewClient(t, l.directory, l.root)
+	for i := range n {
+		key := catest.NewKey(t)
+		if i < l.shared {
+			key = l.key
+		}
+		client := catest.NewClientWithKey(t, l.directory, l.root, key)
 		if l.apart {
-			client = catest.NewClientWithoutKeepAlive(t, l.directory, l.root)
+			client = catest.NewClientWithoutKeepAlive(t, l.directory, l.root, key)
 		}
 		l.all.Go(func() {
 			for ctx.Err() == nil && !l.once(ctx, client) {
@@ -211,6 +219,7 @@ func (l *load) once(ctx context.Context, client *acme.Client) (last bool) {
 			return false
 		}
 	}
+	begin := time.Now()
 	got, err := catest.Obtain(ctx, client, l.responder, "www.localhost")
 	if err != nil {
 		after(ctx, 20*time.Millisecond)
@@ -218,6 +227,7 @@ func (l *load) once(ctx context.Context, client *acme.Client) (last bool) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.took = append(l.took, time.Since(begin))
 	l.obtained = append(l.obtained, got)
 	return last
 }

@@ -148,11 +148,11 @@ func NewClientWithKey(t testing.TB, directory string, root *x509.Certificate, ke
 	return newClient(t, directory, root, key, &http.Transport{MaxIdleConnsPerHost: 4})
 }
 
-// NewClientWithoutKeepAlive is NewClient for one that makes a connection for each request, so that each comes
+// NewClientWithoutKeepAlive is NewClientWithKey for one that makes a connection for each request, so that each comes
 // to another server behind a load balancer.
-func NewClientWithoutKeepAlive(t testing.TB, directory string, root *x509.Certificate) *acme.Client {
+func NewClientWithoutKeepAlive(t testing.TB, directory string, root *x509.Certificate, key crypto.Signer) *acme.Client {
 	t.Helper()
-	return newClient(t, directory, root, NewKey(t), &http.Transport{DisableKeepAlives: true})
+	return newClient(t, directory, root, key, &http.Transport{DisableKeepAlives: true})
 }
 
 func newClient(t testing.TB, directory string, root *x509.Certificate, key crypto.Signer, transport *http.Transport) *acme.Client {
