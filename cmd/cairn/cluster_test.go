@@ -122,6 +122,32 @@ func (c *testCluster) launch(m *machine) <-chan bool {
 	return ready
 }
 
+// addValidator starts a remote perspective, which the workers ask from then on.
+func (c *testCluster) addValidator(ctx context.Context) {
+	c.t.Helper()
+	token, err := exec.Command("cairn", "validator", "token", "--data", c.signer.data, "--name", "v1").Output()
+	if err != nil {
+		c.t.Fatalf("cairn validator token: %v", err)
+	}
+	words := strings.Fields(string(token)) // cairn validator --join TOKEN --ca URL
+	address := freeAddress(c.t)
+	cmd := exec.Command(words[0], append(words[1:], "--data", filepath.Join(c.dir, "v1"), "--listen", address, "--advertise", address,
+		"--http-01-port", fmt.Sprint(c.responder.Port))...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
+	for ctx.Err() == nil {
+		list, err := exec.Command("cairn", "validator", "list", "--data", c.signer.data).Output()
+		if err == nil && strings.Contains(string(list), "answers") {
+			return
+		}
+		after(ctx, 100*time.Millisecond)
+	}
+	c.t.Fatal("the remote perspective does not answer")
+}
+
 // start starts m and waits until it is ready.
 func (c *testCluster) start(m *machine) {
 	c.t.Helper()
@@ -253,6 +279,7 @@ func TestCluster(t *testing.T) {
 		}
 	}
 
+	c.addValidator(ctx)
 	load := &load{directory: fmt.Sprintf("https://localhost:%d/directory", c.balancer.port()), responder: c.responder, root: c.root(), apart: true}
 	load.run(ctx, t, 4)
 	for _, m := range append(c.machines, c.signer) { // killed, and replaced
@@ -266,6 +293,10 @@ func TestCluster(t *testing.T) {
 	}
 	load.finish(ctx, t)
 	t.Logf("%d certificates", len(load.obtained))
+	evidence, err := exec.Command("cairn", "evidence", "--data", c.signer.data, "--json", "www.localhost").Output()
+	if err != nil || !strings.Contains(string(evidence), `"v1"`) {
+		t.Errorf("the remote perspective was not asked: %v\n%.2000s", err, evidence)
+	}
 	c.check(append(load.obtained, got))
 }
 
@@ -323,4 +354,38 @@ func eventuallyFails(ctx context.Context, t *testing.T, client *acme.Client) {
 		}
 		after(ctx, 100*time.Millisecond)
 	}
+}
+
+// TestUpWithPostgreSQL: `cairn up --database` makes the schema in an empty database, and needs no file.
+func TestUpWithPostgreSQL(t *testing.T) {
+	db := pgtest.Start(t)
+	responder := catest.NewResponder(t)
+	s := newServer(t, responder.Port)
+	database := db.URL(db.Database(t), "")
+	s.flags = []string{"--database", database}
+	<-s.start()
+	client := catest.NewClient(t, s.directory(), s.root())
+	if _, err := client.Register(t.Context(), acme.NewAccount{}); err != nil {
+		t.Fatalf("%v\n%s", err, s.logs.String())
+	}
+	first, err := catest.Obtain(t.Context(), client, responder, "www.localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.end(syscall.SIGKILL)
+	<-s.start()
+	second, err := catest.Obtain(t.Context(), client, responder, "www.localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.end(syscall.SIGTERM)
+	if out, err := exec.Command("cairn", "eab", "list", "--data", s.data).CombinedOutput(); err == nil || !strings.Contains(string(out), "start `cairn serve` first") {
+		t.Errorf("a command works on a SQLite database that is not there: %v\n%s", err, out)
+	}
+	out, err := exec.Command("cairn", "up", "--data", s.data, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "name it with database") {
+		t.Errorf("without the database it starts: %v\n%s", err, out)
+	}
+	seen := catest.Seen{Database: database, Certificates: []*x509.Certificate{first.Chain.Certificates[0], second.Chain.Certificates[0]}}
+	seen.CheckCA(t, s.data)
 }

@@ -30,6 +30,7 @@ type server struct {
 	t                  testing.TB
 	data, listen, http string
 	http01Port         int
+	flags              []string // more of them
 
 	cmd  *exec.Cmd
 	logs bytes.Buffer // of the present life
@@ -63,7 +64,8 @@ func newServer(t testing.TB, http01Port int) *server {
 func (s *server) start() <-chan struct{} {
 	s.t.Helper()
 	s.logs.Reset()
-	s.cmd = exec.Command("cairn", "up", "--data", s.data, "--listen", s.listen, "--http", s.http, "--http-01-port", strconv.Itoa(s.http01Port))
+	args := []string{"up", "--data", s.data, "--listen", s.listen, "--http", s.http, "--http-01-port", strconv.Itoa(s.http01Port)}
+	s.cmd = exec.Command("cairn", append(args, s.flags...)...)
 	s.cmd.Stderr = &s.logs
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {

@@ -36,7 +36,9 @@ func (c *CA) openWorker(ctx context.Context) error {
 		signer = &sign.Remote{Signers: c.clients(RoleWork, RoleSigner)}
 	}
 	if c.remote == nil {
-		c.remote = newPerspectives(c.config.Perspectives, c.db, func() (rpc.Identity, error) { return c.stationOf(RoleWork).identity, nil }, nil, c.log)
+		c.remote = newPerspectives(perspectivesConfig{config: c.config.Perspectives, db: c.db, log: c.log, identity: func() (rpc.Identity, error) {
+			return c.stationOf(RoleWork).identity, nil
+		}})
 	}
 	c.worker = work.New(work.Config{
 		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause, EvidenceKept: c.config.EvidenceKept,
