@@ -20,7 +20,6 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
 	"github.com/cairn-ca/cairn/internal/ca/front"
 	"github.com/cairn-ca/cairn/internal/ca/profile"
-	"github.com/cairn-ca/cairn/internal/ca/rpc"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
@@ -287,13 +286,24 @@ func (c *CA) mayComeBack(err error) bool {
 	if c.config.Database == "" {
 		return false
 	}
-	var network net.Error
-	for _, other := range []error{errNotYet, store.ErrUnavailable, store.ErrOutdated, store.ErrBusy, rpc.ErrNoServer, context.DeadlineExceeded} {
+	for _, other := range []error{errNotYet, errElsewhere, store.ErrUnavailable, store.ErrOutdated, store.ErrBusy, context.DeadlineExceeded} {
 		if errors.Is(err, other) {
 			return true
 		}
 	}
-	return errors.As(err, &network)
+	return false
+}
+
+// errElsewhere is the error of a call to another process, whatever went wrong there: it may be about to start, not know yet
+// that this machine has joined, or lack its database.
+var errElsewhere = errors.New("another process of the CA cannot help now")
+
+// elsewhere marks an error of a call to another process.
+func elsewhere(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errElsewhere, err)
 }
 
 // openStore opens the database. An empty one is made one of Cairn's by the process with the keys.

@@ -88,7 +88,8 @@ func (c *CA) ownNames() (names, left []acme.Identifier, err error) {
 func (c *CA) certifyOwn(ctx context.Context, key crypto.PublicKey, names []acme.Identifier) (sign.Certificate, error) {
 	if c.ownSigner == nil {
 		remote := &sign.Remote{Signers: c.clients(RoleFront, RoleSigner)}
-		return remote.Own(ctx, key, names)
+		certificate, err := remote.Own(ctx, key, names)
+		return certificate, elsewhere(err)
 	}
 	return c.ownSigner.Certificate(ctx, sign.Request{
 		Order: "https-" + rules.NewID(time.Now()), Profile: profile.OwnName, Identifiers: names, PublicKey: key,

@@ -30,7 +30,11 @@ func (c *CA) crlPart() part {
 func (c *CA) openLists(ctx context.Context) error {
 	l := c.listsOf(c.known.Load())
 	c.lists.Store(l)
-	return errors.Join(l.leaf.Update(ctx), l.root.Update(ctx))
+	err := errors.Join(l.leaf.Update(ctx), l.root.Update(ctx))
+	if c.listSigner == nil {
+		return elsewhere(err)
+	}
+	return err
 }
 
 func (c *CA) listsOf(known *authorities) *lists {
