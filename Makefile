@@ -15,7 +15,7 @@ STATICCHECK := v0.8.2
 GOVULNCHECK := v1.9.0
 
 .DEFAULT_GOAL := build
-.PHONY: build bench bench-go test fuzz race lint vuln demo needs pebble help clean
+.PHONY: build bench bench-go test fuzz soak race lint vuln demo needs pebble help clean
 
 build: ## bin/cairn and bin/cairnbot: static, reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
@@ -36,6 +36,10 @@ BENCH  ?= .
 COUNT  ?= 1
 bench-go: ## the hot pieces, with allocations; for benchstat: COUNT=10 make bench-go > new.txt
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime 300ms -count $(COUNT) $(PIECES)
+
+SOAK ?= 10m
+soak: needs build ## a cluster under load whose parts break, for SOAK (10m): memory, descriptors, database and waits in the log
+	$(GO) test ./cmd/cairn -run '^TestClusterOutages$$' -v -count=1 -timeout 0 -soak $(SOAK)
 
 race: needs pebble ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...

@@ -29,7 +29,7 @@ Start with:  cairn up`,
 	})
 	root.AddCommand(
 		newUp(), newServe(), newTrust(),
-		newConfig(),
+		newConfig(), newMigrate(),
 		newProfiles(), newRenewals(),
 		newEAB(),
 		newBench(),

@@ -47,7 +47,7 @@ func sections() map[string]section {
 const maxConfig = 1 << 20
 
 // notInFile are the flags that make no sense in the file.
-var notInFile = []string{"config", "help", "new-root", "roles"}
+var notInFile = []string{"config", "help", "new-root", "roles", "calls", "advertise"}
 
 // configFile is a configuration file that has been read: its sections, to be applied.
 type configFile struct {

@@ -13,29 +13,31 @@ import (
 
 // callsSection says where the other processes of the authority call one.
 type callsSection struct {
-	Calls     string `yaml:"calls"`     // ADDR to listen on
-	Advertise string `yaml:"advertise"` // HOST:PORT at which the others call
+	Calls string `yaml:"calls"` // ADDR to listen on
 }
 
 func (s callsSection) apply(c *ca.Calls) error {
-	if s.Calls != "" {
-		if _, port, err := net.SplitHostPort(s.Calls); err != nil || !isPort(port, 0) {
-			return fmt.Errorf("calls: %q is not ADDRESS:PORT or :PORT", s.Calls)
-		}
+	if s.Calls == "" {
+		return nil
 	}
-	if s.Advertise != "" {
-		if host, port, err := net.SplitHostPort(s.Advertise); err != nil || host == "" || !isPort(port, 1) {
-			return fmt.Errorf("advertise: %q is not HOST:PORT", s.Advertise)
-		}
+	if err := checkCalls(s.Calls); err != nil {
+		return fmt.Errorf("calls: %w", err)
 	}
-	c.Listen, c.Advertise = s.Calls, s.Advertise
+	c.Listen = s.Calls
 	return nil
 }
 
-// isPort reports whether text is a port from least on.
-func isPort(text string, least uint64) bool {
-	n, err := strconv.ParseUint(text, 10, 16)
-	return err == nil && n >= least
+func checkCalls(address string) error {
+	if _, port, err := net.SplitHostPort(address); err != nil || !isPort(port) {
+		return fmt.Errorf("%q is not ADDRESS:PORT or :PORT", address)
+	}
+	return nil
+}
+
+// isPort reports whether text is a port, or 0 for any.
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
 }
 
 // frontSection is what concerns the role front alone.

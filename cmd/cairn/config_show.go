@@ -123,15 +123,15 @@ func effectiveSections(c ca.Config, file configFile) map[string]any {
 		"challenges":   shownChallenges(c, file),
 		"work": map[string]any{
 			"validations": c.Work.Validations, "issuances": c.Work.Issuances,
-			"calls": orStandard(c.Work.Listen, workCalls), "advertise": c.Work.Advertise,
+			"calls": orStandard(c.Work.Listen, workCalls),
 		},
-		"signer": map[string]any{"calls": orStandard(c.Signer.Listen, signerCalls), "advertise": c.Signer.Advertise},
+		"signer": map[string]any{"calls": orStandard(c.Signer.Listen, signerCalls)},
 		"validator": map[string]any{
-			"questions": c.Validator.Questions, "calls": orStandard(c.Validator.Listen, validatorCalls), "advertise": c.Validator.Advertise,
+			"questions": c.Validator.Questions, "calls": orStandard(c.Validator.Listen, validatorCalls),
 		},
 		"front": map[string]any{
 			"names": c.Front.Names, "certificate": c.Front.Certificate, "key": c.Front.Key,
-			"calls": orStandard(c.Front.Listen, frontCalls), "advertise": c.Front.Advertise,
+			"calls": orStandard(c.Front.Listen, frontCalls),
 		},
 	}
 	if c.CRL.URL != "" {

@@ -10,13 +10,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca"
 )
 
 // newServe is `cairn up` for several machines: the same program, whole or in part, from one configuration file.
 func newServe() *cobra.Command {
 	var f upFlags
-	var roles string
+	var roles, advertise string
+	var calls []string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a CA from a configuration file: all of it, or some of its roles",
@@ -48,6 +50,9 @@ its part. docs/cluster.md sets up three machines step by step.
 			if config.Roles, err = parseRoles(roles); err != nil {
 				return err
 			}
+			if err := applyCalls(&config, calls, advertise); err != nil {
+				return err
+			}
 			if slices.Equal(config.Roles, ca.Roles{ca.RoleValidator}) {
 				return serveValidator(cmd.Context(), config, f.data, cmd.OutOrStdout())
 			}
@@ -57,8 +62,35 @@ its part. docs/cluster.md sets up three machines step by step.
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&roles, "roles", "", "`ROLES` of this process, such as front,work (default: all)")
+	flags.StringArrayVar(&calls, "calls", nil, "`ROLE=ADDR` to answer the calls of other processes on, instead of what the file says; can be repeated")
+	flags.StringVar(&advertise, "advertise", "", "`HOST`, a name or an address, at which other processes call this one (default: an address of this machine)")
 	f.add(flags)
 	return cmd
+}
+
+// applyCalls puts --calls and --advertise into c. Machines differ in them, so they are no keys of the file that all have in common.
+func applyCalls(c *ca.Config, calls []string, advertise string) error {
+	if advertise != "" {
+		if _, problem := acme.IdentifierFor(advertise).Normalize(); problem != nil {
+			return usageError{fmt.Errorf("--advertise %q: it is neither a name nor an address: %s", advertise, problem.Detail)}
+		}
+		c.Advertise = advertise
+	}
+	of := map[ca.Role]*ca.Calls{
+		ca.RoleFront: &c.Front.Calls, ca.RoleWork: &c.Work.Calls, ca.RoleSigner: &c.Signer.Calls, ca.RoleValidator: &c.Validator.Calls,
+	}
+	for _, one := range calls {
+		role, address, _ := strings.Cut(one, "=")
+		into := of[ca.Role(role)]
+		if into == nil {
+			return usageError{fmt.Errorf("--calls %q: it takes ROLE=ADDR, with the role front, work, signer or validator", one)}
+		}
+		if err := checkCalls(address); err != nil {
+			return usageError{fmt.Errorf("--calls %s: %w", role, err)}
+		}
+		into.Listen = address
+	}
+	return nil
 }
 
 // parseRoles reads --roles; "" is all of them.
@@ -148,7 +180,7 @@ func serveValidator(ctx context.Context, c ca.Config, data string, out io.Writer
 		listen = validatorCalls
 	}
 	v, err := ca.OpenValidator(ctx, ca.ValidatorConfig{
-		Dir: data, Listen: listen, Advertise: c.Validator.Advertise, Version: version, Limit: c.Validator.Questions,
+		Dir: data, Listen: listen, Version: version, Limit: c.Validator.Questions,
 		Resolvers: c.Resolvers, ResolverRoots: c.DNS.Roots, HTTP01Port: c.HTTP01Port, TLSALPN01Port: c.TLSALPN01Port,
 		AllowTargets: c.AllowTargets, HostsFile: c.HostsFile, ResolvConf: c.ResolvConf, Log: c.Log,
 	})

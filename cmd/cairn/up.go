@@ -17,6 +17,7 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
+	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
 // upFlags is what can be said to `cairn up`.
@@ -156,6 +157,10 @@ func explain(err error) error {
 	var network *net.OpError
 	listening := errors.As(err, &network)
 	switch {
+	case errors.Is(err, store.ErrOutdated):
+		return withHint(err, "`cairn migrate` brings it up to date")
+	case errors.Is(err, ca.ErrCalls):
+		return withHint(err, "choose another address with calls in the section of the role, or with --calls ROLE=ADDR")
 	case errors.Is(err, syscall.EADDRINUSE):
 		return withHint(err, "another program has the port: choose another with --listen or --http, or end that program")
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"strconv"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/crl"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
+	"github.com/cairn-ca/cairn/internal/ca/front"
 	"github.com/cairn-ca/cairn/internal/ca/profile"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
@@ -28,15 +28,17 @@ import (
 
 // Config is what an operator can say to `cairn up` and `cairn serve`. Only Dir and Log are required.
 type Config struct {
-	Dir      string        // the data directory; made if it does not exist
-	Database string        // postgres://… of a database that several processes can share; "" means SQLite in Dir
-	Roles    Roles         // what this process does; none means all
-	Version  string        // of the program
-	Listen   string        // of HTTPS; "" means ":8443"
-	HTTP     string        // of plain HTTP, for CRLs and issuers' certificates; "" means ":8080"
-	URL      string        // https://HOST[:PORT]; "" means the machine's name and the port of Listen
-	Names    acme.Subtrees // for which certificates are issued, beside private names and the machine's own
-	NewRoot  bool          // make another root if the present one does not permit Names
+	Dir      string // the data directory; made if it does not exist
+	Database string // postgres://… of a database that several processes can share; "" means SQLite in Dir
+	Roles    Roles  // what this process does; none means all
+	Version  string // of the program
+	// Advertise is the host, a name or an address, at which other processes call this one; "" means an address of the machine.
+	Advertise string
+	Listen    string        // of HTTPS; "" means ":8443"
+	HTTP      string        // of plain HTTP, for CRLs and issuers' certificates; "" means ":8080"
+	URL       string        // https://HOST[:PORT]; "" means the machine's name and the port of Listen
+	Names     acme.Subtrees // for which certificates are issued, beside private names and the machine's own
+	NewRoot   bool          // make another root if the present one does not permit Names
 	// AlternateRoots is how many roots the first run makes beside the one that is served by
 	// default. Each certifies the issuer, too, so that clients can choose the chain.
 	AlternateRoots int
@@ -115,8 +117,7 @@ type ValidatorRole struct {
 
 // Calls says where other processes of the authority call this one.
 type Calls struct {
-	Listen    string // ADDR; "" means that nobody calls
-	Advertise string // HOST:PORT; "" means the machine's own name with the port of Listen
+	Listen string // ADDR; "" means that nobody calls
 }
 
 // CRLConfig is what concerns the role crl alone.
@@ -135,17 +136,19 @@ type CA struct {
 	dir        *datadir.Dir // with the role signer
 	hierarchy  *hierarchy   // with the role signer
 	roles      *roleCA      // with the role signer
+	cluster    cluster
 	db         *store.DB
 	known      atomic.Pointer[authorities]
 	ownSigner  *sign.Signer // with the role signer
 	signer     work.Signer  // here, or on the signer's machine
 	listSigner crl.Signer   // the same one
 	worker     *work.Worker // with the role work
+	workers    *work.Remote // with the role front, without work
 	remote     *perspectives
 	lists      atomic.Pointer[lists] // with the role crl
 	newest     *crl.Newest           // what the process with the role crl has published
 	own        *ownCertificate       // with the role front
-	front      http.Handler          // with the role front
+	acme       *front.Front          // with the role front
 
 	https, http net.Listener        // with the role front
 	url         string              // https://HOST[:PORT], without a path
@@ -158,7 +161,8 @@ type CA struct {
 // part is what one role adds to a process.
 type part struct {
 	role  Role
-	open  []func(context.Context) error  // in turn, after those of the parts before it
+	make  []func(context.Context) error  // in turn, after those of the parts before it; needs the database alone
+	open  []func(context.Context) error  // then, once the other processes can be called
 	loops func() []func(context.Context) // what it does, once all is open, until it is told to end
 }
 
@@ -241,7 +245,7 @@ func (c *CA) firstSteps() []func(context.Context) error {
 	if c.config.Roles.Has(RoleFront) {
 		steps = append(steps, c.newOwn)
 	}
-	return steps
+	return append(steps, c.openCluster)
 }
 
 // laterSteps is what needs the database and other processes. Each can be tried again.
@@ -252,12 +256,14 @@ func (c *CA) laterSteps() []func(context.Context) error {
 	} else {
 		steps = append(steps, c.learn)
 	}
+	var open []func(context.Context) error
 	for _, p := range c.parts {
 		if c.config.Roles.Has(p.role) {
-			steps = append(steps, p.open...)
+			steps, open = append(steps, p.make...), append(open, p.open...)
 		}
 	}
-	return append(steps, c.finish)
+	steps = append(steps, c.joinOwn, c.meet)
+	return append(append(steps, open...), c.finish)
 }
 
 // proceed takes the steps that are left.
@@ -277,18 +283,38 @@ func (c *CA) Ready() <-chan struct{} { return c.ready }
 
 // mayComeBack reports whether what went wrong lies in another process, and not in how this one is set up.
 func (c *CA) mayComeBack(err error) bool {
-	return c.config.Database != "" && errors.Is(err, errNotYet)
+	if c.config.Database == "" {
+		return false
+	}
+	for _, other := range []error{errNotYet, errElsewhere, store.ErrUnavailable, store.ErrOutdated, store.ErrBusy, context.DeadlineExceeded} {
+		if errors.Is(err, other) {
+			return true
+		}
+	}
+	return false
 }
 
-// openStore opens the database.
+// errElsewhere is the error of a call to another process, whatever went wrong there: it may be about to start, not know yet
+// that this machine has joined, or lack its database.
+var errElsewhere = errors.New("another process of the CA cannot help now")
+
+// elsewhere marks an error of a call to another process.
+func elsewhere(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errElsewhere, err)
+}
+
+// openStore opens the database. An empty one is made one of Cairn's by the process with the keys.
 func (c *CA) openStore(ctx context.Context) (err error) {
-	c.db, err = store.Open(ctx, c.storeConfig())
+	config := store.Config{URL: c.config.Database, Create: c.config.Roles.Has(RoleSigner), Log: c.log}
+	if config.URL == "" {
+		config = store.Config{Path: c.dir.Database(), Log: c.log}
+	}
+	c.db, err = store.Open(ctx, config)
 	c.newest = &crl.Newest{DB: c.db, Log: c.log}
 	return err
-}
-
-func (c *CA) storeConfig() store.Config {
-	return store.Config{Path: c.dir.Database(), Log: c.log}
 }
 
 // finish makes the data directory complete after a first start.

@@ -65,6 +65,12 @@ func (r *roleCA) get() (*roles.Authority, rpc.Identity, error) {
 	return r.authority, r.identity, nil
 }
 
+// own is who this process is among the roles.
+func (r *roleCA) own() (rpc.Identity, error) {
+	_, identity, err := r.get()
+	return identity, err
+}
+
 // configFor is for tls.Config.GetConfigForClient of the ACME server: who asks for the server of the
 // roles gets a certificate of their CA, everybody else the usual one.
 func (r *roleCA) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {

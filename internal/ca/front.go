@@ -11,15 +11,18 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/front"
+	"github.com/cairn-ca/cairn/internal/ca/rpc"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
+	"github.com/cairn-ca/cairn/internal/ca/work"
 )
 
 // frontPart answers ACME, and serves what certificates point to.
 func (c *CA) frontPart() part {
 	return part{
 		role: RoleFront,
-		open: []func(context.Context) error{func(ctx context.Context) error { return c.own.fit(ctx) }, c.checkProfiles, c.openFront},
+		make: []func(context.Context) error{c.checkProfiles, c.openFront},
+		open: []func(context.Context) error{func(ctx context.Context) error { return c.own.fit(ctx) }},
 		loops: func() []func(context.Context) {
 			return []func(context.Context){c.own.run}
 		},
@@ -46,7 +49,7 @@ func (c *CA) openFront(ctx context.Context) error {
 	}
 	handler, err := front.New(front.Config{
 		Limits: c.config.Limits,
-		DB:     c.db, Worker: c.worker, Log: c.log,
+		DB:     c.db, Worker: c.frontWorker(), Peers: c.peers(), Log: c.log,
 		Policy: c.policy(), Issuing: c.issuing, ExternalKeys: c.config.EAB.Keys, LinkKey: linkKey,
 		URL: c.url, OwnHost: c.own.owns, Page: http.HandlerFunc(c.page),
 		Chains: func(certificate rules.Certificate) []front.Chain { return c.known.Load().chains(certificate) },
@@ -55,8 +58,31 @@ func (c *CA) openFront(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.front = handler
+	c.acme = handler
+	if s := c.stationOf(RoleFront); s != nil {
+		front.ServeNonces(&s.server, handler)
+	}
 	return nil
+}
+
+// frontWorker is the worker in this process, or those in others.
+func (c *CA) frontWorker() front.Worker {
+	if c.worker != nil {
+		return c.worker
+	}
+	if c.workers == nil { // this step may be taken again
+		c.workers = work.NewRemote(work.RemoteConfig{Workers: c.clients(RoleFront, RoleWork), Log: c.log})
+	}
+	return c.workers
+}
+
+// peers are the other fronts, if there can be any.
+func (c *CA) peers() front.Peers {
+	s := c.stationOf(RoleFront)
+	if s == nil {
+		return nil
+	}
+	return front.RemotePeers{Find: func(instance string) (rpc.Client, bool) { return c.cluster.presence.Instance(s.pool, instance) }}
 }
 
 // issuing is for which names the newest issuer issues, and until when: another one may be known by now.

@@ -84,8 +84,13 @@ func (c *CA) ownNames() (names, left []acme.Identifier, err error) {
 	return names, left, nil
 }
 
-// certifyOwn has the signer in this process make the certificate.
+// certifyOwn has the signer make the certificate.
 func (c *CA) certifyOwn(ctx context.Context, key crypto.PublicKey, names []acme.Identifier) (sign.Certificate, error) {
+	if c.ownSigner == nil {
+		remote := &sign.Remote{Signers: c.clients(RoleFront, RoleSigner)}
+		certificate, err := remote.Own(ctx, key, names)
+		return certificate, elsewhere(err)
+	}
 	return c.ownSigner.Certificate(ctx, sign.Request{
 		Order: rules.OwnPurpose + rules.NewID(time.Now()), Profile: profile.OwnName, Identifiers: names, PublicKey: key,
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/ca/crl"
+	"github.com/cairn-ca/cairn/internal/ca/sign"
 )
 
 // lists publishes CRLs in the process with the role crl. The others read them from the database.
@@ -29,15 +30,23 @@ func (c *CA) crlPart() part {
 func (c *CA) openLists(ctx context.Context) error {
 	l := c.listsOf(c.known.Load())
 	c.lists.Store(l)
-	return errors.Join(l.leaf.Update(ctx), l.root.Update(ctx))
+	err := errors.Join(l.leaf.Update(ctx), l.root.Update(ctx))
+	if c.listSigner == nil {
+		return elsewhere(err)
+	}
+	return err
 }
 
 func (c *CA) listsOf(known *authorities) *lists {
+	signer := c.listSigner
+	if signer == nil {
+		signer = &sign.Remote{Signers: c.clients(RoleCRL, RoleSigner)}
+	}
 	return &lists{
-		leaf: crl.New(crl.Config{DB: c.db, Signer: c.listSigner, Issuers: known.issuerIDs(), URLs: known.crlURLs(), Log: c.log}),
+		leaf: crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: known.issuerIDs(), URLs: known.crlURLs(), Log: c.log}),
 		// A root's CRL changes when an issuer is revoked, which is once in a blue moon. It must
 		// outlive the time for which the root's key is locked away.
-		root: crl.New(crl.Config{DB: c.db, Signer: c.listSigner, Issuers: known.rootIDs(), Log: c.log,
+		root: crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: known.rootIDs(), Log: c.log,
 			Frozen: known.frozen(), Check: time.Hour, Refresh: 30 * 24 * time.Hour, Validity: issuerLifetime}),
 	}
 }

@@ -17,7 +17,7 @@ func (c *CA) opsPart() part {
 }
 
 func (c *CA) operate(ctx context.Context) {
-	server := ops.NewServer(ops.Env{DB: c.db, Dir: c.dir, Log: c.log, Limits: c.config.Limits})
+	server := ops.NewServer(ops.Env{DB: c.db, Dir: c.dir, Log: c.log, Limits: c.config.Limits, JoinURL: c.joinURL()})
 	if err := server.Serve(ctx); err != nil {
 		c.log.Error("commands beside this process do not work", "error", err)
 	}

@@ -16,7 +16,9 @@ import (
 func (c *CA) Page() trust.Page {
 	page := pageAt(c.url, c.httpURL, c.known.Load().roots[0].certificate)
 	page.Terms, page.KeyNeeded = c.config.Terms, c.config.EAB.Mode == rules.Required
-	page.RootFile = c.dir.RootFile()
+	if c.dir != nil { // only the signer's machine has the file
+		page.RootFile = c.dir.RootFile()
+	}
 	return page
 }
 

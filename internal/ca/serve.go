@@ -23,8 +23,8 @@ func (c *CA) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	servers := c.servers()
-	failed := make(chan error, len(servers)+1)
-	var loops sync.WaitGroup
+	failed := make(chan error, len(servers)+1+len(c.cluster.stations))
+	var loops, calls sync.WaitGroup
 	for _, s := range servers {
 		loops.Go(func() { failed <- s.serve() })
 	}
@@ -36,6 +36,7 @@ func (c *CA) Serve(ctx context.Context) error {
 		for _, loop := range c.loops() {
 			loops.Go(func() { loop(ctx) })
 		}
+		calls.Go(func() { c.answerCalls(ctx, failed) })
 	})
 	var err error
 	select {
@@ -51,6 +52,10 @@ func (c *CA) Serve(ctx context.Context) error {
 		err = errors.Join(err, c.worker.Stop(end))
 	}
 	loops.Wait()
+	calls.Wait()
+	if c.workers != nil {
+		c.workers.Close()
+	}
 	return errors.Join(err, c.Close())
 }
 
@@ -103,6 +108,7 @@ func (c *CA) loops() (loops []func(context.Context)) {
 	if !c.config.Roles.Has(RoleSigner) {
 		loops = append(loops, c.keepLearning)
 	}
+	loops = append(loops, c.clusterLoops()...)
 	for _, p := range c.parts {
 		if c.config.Roles.Has(p.role) {
 			loops = append(loops, p.loops()...)
@@ -128,7 +134,7 @@ func (l listening) serve() error {
 func (c *CA) servers() (servers []listening) {
 	limit := newLimit()
 	if c.https != nil {
-		https := c.server(c.whenReady(func() http.Handler { return c.front }))
+		https := c.server(c.whenReady(func() http.Handler { return c.acme }))
 		https.TLSConfig = &tls.Config{GetCertificate: c.own.get, MinVersion: tls.VersionTLS12}
 		if c.config.Roles.Has(RoleSigner) {
 			https.Handler = split(c.whenReady(c.enrolment), https.Handler)
@@ -140,10 +146,30 @@ func (c *CA) servers() (servers []listening) {
 	return servers
 }
 
-// enrolment takes hosts in.
-func (c *CA) enrolment() http.Handler {
-	e := &enrolment{db: c.db, roles: c.roles, added: c.remote.joined}
-	return e.handler(&rpc.Server{Log: c.log})
+// enrolment answers those who join.
+func (c *CA) enrolment() http.Handler { return c.newEnrolment().handler(&rpc.Server{Log: c.log}) }
+
+func (c *CA) newEnrolment() *enrolment {
+	return &enrolment{db: c.db, roles: c.roles, added: c.remote.joined}
+}
+
+// answerCalls answers those of other processes until ctx ends.
+func (c *CA) answerCalls(ctx context.Context, failed chan<- error) {
+	var servers []listening
+	var all sync.WaitGroup
+	for _, s := range c.cluster.stations {
+		if s.listener == nil {
+			continue
+		}
+		server := c.callServer(s)
+		servers = append(servers, server)
+		all.Go(func() { failed <- server.serve() })
+	}
+	<-ctx.Done()
+	end, stop := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer stop()
+	shutdown(end, servers)
+	all.Wait()
 }
 
 // shutdown ends servers side by side, by force where end ends first.
@@ -181,6 +207,11 @@ func (c *CA) Close() error {
 	}
 	if c.http != nil {
 		_ = c.http.Close()
+	}
+	for _, s := range c.cluster.stations {
+		if s.listener != nil {
+			_ = s.listener.Close()
+		}
 	}
 	if c.db != nil {
 		err = c.db.Close()

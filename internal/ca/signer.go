@@ -2,11 +2,15 @@ package ca
 
 import (
 	"context"
+	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/crl"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
+	"github.com/cairn-ca/cairn/internal/ca/members"
+	"github.com/cairn-ca/cairn/internal/ca/profile"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/work"
 )
@@ -15,7 +19,7 @@ import (
 func (c *CA) signerPart() part {
 	return part{
 		role: RoleSigner,
-		open: []func(context.Context) error{c.openSigner},
+		make: []func(context.Context) error{c.openSigner},
 		loops: func() []func(context.Context) {
 			return []func(context.Context){c.watchIssuer, c.remote.run}
 		},
@@ -32,8 +36,31 @@ func (c *CA) openDirectory(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := c.checkDatabase(addresses.Database); err != nil {
+		return err
+	}
 	c.published = republish(addresses.Published, c.httpURL, time.Now())
 	return nil
+}
+
+// checkDatabase refuses another database than the one that the directory's certificates are recorded in.
+func (c *CA) checkDatabase(before string) error {
+	switch {
+	case c.dir.FirstRun() || (before == "") == (c.config.Database == ""):
+		return nil // PostgreSQL may have moved to another host: publish looks whose it is
+	case before == "":
+		return fmt.Errorf("the database of %s is the SQLite file in it, with all accounts and certificates: another one cannot take its place; choose another data directory", c.dir.Path())
+	}
+	return fmt.Errorf("the database of %s is %s: name it with database in the configuration file, or --database", c.dir.Path(), before)
+}
+
+// redacted is the URL of a database without its password; "" stays so.
+func redacted(database string) string {
+	u, err := url.Parse(database)
+	if err != nil || database == "" {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
 // openHierarchy loads the roots and issuers and makes what is missing.
@@ -54,7 +81,7 @@ func (c *CA) openHierarchy(context.Context) error {
 		return err
 	}
 	// Before anything is signed that points there.
-	return c.dir.SetAddresses(datadir.Addresses{ACME: c.url, Published: c.published})
+	return c.dir.SetAddresses(datadir.Addresses{ACME: c.url, Published: c.published, Database: redacted(c.config.Database)})
 }
 
 // openSigner makes what signs.
@@ -70,8 +97,18 @@ func (c *CA) openSigner(context.Context) error {
 	c.ownSigner = signer
 	c.signer = through[work.Signer](c.config.Seams.Signer, signer)
 	c.listSigner = through[crl.Signer](c.config.Seams.CRL, signer)
-	c.remote = newPerspectives(c.config.Perspectives, c.db, c.roles, c.log)
+	c.remote = newPerspectives(perspectivesConfig{config: c.config.Perspectives, db: c.db, identity: c.roles.own, roles: c.roles, log: c.log})
+	if s := c.stationOf(RoleSigner); s != nil {
+		sign.Serve(&s.server, sign.ServeConfig{Signer: signer, OwnProfile: profile.OwnName, OwnNames: c.frontNames})
+		members.ServeRenewal(&s.server, c.newEnrolment().members(c.log))
+	}
 	return nil
+}
+
+// frontNames is what the fronts on other machines may be called.
+func (c *CA) frontNames(string) []acme.Identifier {
+	names, _ := identifiers(append([]string{mustParse(c.url).Hostname()}, c.config.Front.Names...), c.known.Load().names())
+	return names
 }
 
 // watchIssuer says once a day when the issuer nears its end. The next one is made at a start.

@@ -3,6 +3,8 @@ package ca
 import (
 	"context"
 
+	"github.com/cairn-ca/cairn/internal/ca/rpc"
+	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/validate"
 	"github.com/cairn-ca/cairn/internal/ca/work"
 )
@@ -11,7 +13,7 @@ import (
 func (c *CA) workPart() part {
 	return part{
 		role: RoleWork,
-		open: []func(context.Context) error{c.openWorker},
+		make: []func(context.Context) error{c.openWorker},
 		loops: func() []func(context.Context) {
 			return []func(context.Context){c.worker.Run, c.worker.FollowKeys, c.worker.CleanUp}
 		},
@@ -29,16 +31,34 @@ func (c *CA) openWorker(ctx context.Context) error {
 		Resolver: resolver, HTTP01Port: c.config.HTTP01Port, TLSALPN01Port: c.config.TLSALPN01Port,
 		Allow: c.config.AllowTargets, Log: c.log,
 	})
+	signer := c.signer
+	if signer == nil {
+		signer = &sign.Remote{Signers: c.clients(RoleWork, RoleSigner)}
+	}
+	if c.remote == nil {
+		c.remote = newPerspectives(perspectivesConfig{config: c.config.Perspectives, db: c.db, log: c.log, identity: func() (rpc.Identity, error) {
+			return c.stationOf(RoleWork).identity, nil
+		}})
+	}
 	c.worker = work.New(work.Config{
 		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause,
 		Retention: c.config.Retention, Profiles: c.config.Profiles.Rules(),
 		Proving:     c.proving,
 		CAA:         c.caa,
 		Limits:      c.config.Limits,
-		Signer:      c.signer,
+		Signer:      signer,
 		Validator:   through[work.Validator](c.config.Seams.Validator, c.remote.quorum(prober)),
 		Validations: c.config.Work.Validations,
 		Issuances:   c.config.Work.Issuances,
 	})
-	return c.worker.RecoverAll(ctx)
+	if !c.db.Shared() {
+		return c.worker.RecoverAll(ctx)
+	}
+	if err := c.worker.Recover(ctx); err != nil {
+		return err
+	}
+	if s := c.stationOf(RoleWork); s != nil {
+		work.Serve(&s.server, c.worker)
+	}
+	return nil
 }

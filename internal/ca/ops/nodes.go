@@ -39,13 +39,9 @@ func createNodeToken(ctx context.Context, env Env, r NodeTokenRequest) (made Nod
 	if err != nil {
 		return made, err
 	}
-	url := env.JoinURL
-	if url == "" {
-		addresses, err := env.Dir.Addresses()
-		if err != nil {
-			return made, err
-		}
-		url = addresses.ACME
+	url, err := joinURL(env)
+	if err != nil {
+		return made, err
 	}
 	err = env.DB.Update(ctx, func(tx *store.Tx) error {
 		token, err := members.NewToken(tx, authority, r.Node, r.Roles)
@@ -53,6 +49,15 @@ func createNodeToken(ctx context.Context, env Env, r NodeTokenRequest) (made Nod
 		return err
 	})
 	return made, err
+}
+
+// joinURL is where machines and validators join.
+func joinURL(env Env) (string, error) {
+	if env.JoinURL != "" {
+		return env.JoinURL, nil
+	}
+	addresses, err := env.Dir.Addresses()
+	return addresses.ACME, err
 }
 
 // rolesAuthority is the CA for roles, which is made where there is none.

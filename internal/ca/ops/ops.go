@@ -174,6 +174,11 @@ func alone[Request, Response any](ctx context.Context, c Caller, a Action[Reques
 	if d.FirstRun() {
 		return response, fmt.Errorf("%s is %w yet: let `cairn up` finish its first start", d.Path(), datadir.ErrNotMade)
 	}
+	if addresses, err := d.Addresses(); err != nil {
+		return response, err
+	} else if addresses.Database != "" {
+		return response, fmt.Errorf("no process with the role ops runs on %s, whose database is %s: start `cairn serve` first", d.Path(), addresses.Database)
+	}
 	db, err := store.Open(ctx, store.Config{Path: d.Database(), Log: c.Log})
 	if err != nil {
 		return response, err

@@ -62,7 +62,7 @@ func createValidatorToken(ctx context.Context, env Env, r ValidatorTokenRequest)
 	if err != nil {
 		return made, err
 	}
-	addresses, err := env.Dir.Addresses()
+	url, err := joinURL(env)
 	if err != nil {
 		return made, err
 	}
@@ -77,7 +77,7 @@ func createValidatorToken(ctx context.Context, env Env, r ValidatorTokenRequest)
 				return rpc.Refuse("there is a validator %s already: `cairn validator remove %s` removes it", r.Node, r.Node)
 			}
 		}
-		made = ValidatorTokenMade{Token: token.String(), Node: r.Node, URL: addresses.ACME, Expires: tx.Now.Add(roles.TokenLife)}
+		made = ValidatorTokenMade{Token: token.String(), Node: r.Node, URL: url, Expires: tx.Now.Add(roles.TokenLife)}
 		if err := tx.InsertRoleToken(store.RoleToken{
 			ID: token.Name(), Hash: token.Hash(), Role: rpc.RoleValidator, Node: r.Node, RIR: r.RIR, Expires: made.Expires,
 		}); err != nil {

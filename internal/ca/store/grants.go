@@ -30,18 +30,18 @@ certificate_names S      SID    I      -      -
 blocked_keys      SI     S      S      -      -
 external_keys     SU     -      -      -      SIU
 attempts          -      SID    -      -      S
-events            -      -      -      -      SI
+events            -      -      I      -      SI
 buckets           SIUD   SIUD   -      -      SIUD
 overrides         S      S      -      -      SIUD
 paused            SD     I      -      -      SD
 certified_sets    SIU    SD     -      -      -
 secrets           SI     -      -      -      -
-validators        -      SU     -      -      SID
-role_tokens       -      -      SIUD   -      SIUD
-authorities       S      S      SIUD   S      S
-addresses         S      S      SIUD   S      S
-members           S      S      SIUD   S      SIUD
-nodes             SIUD   SIUD   SIUD   SIUD   SIUD
+validators        -      SU     SIU    -      SID
+role_tokens       -      -      SU     -      SIUD
+authorities       S      S      SIU    S      -
+addresses         S      S      SIU    S      -
+members           S      S      SID    S      SD
+nodes             SIUD   SIUD   SIUD   SIUD   S
 schema_versions   S      S      S      S      S
 `
 
