@@ -176,7 +176,7 @@ func (m *machines) obtain(front *work.Remote) string {
 		order = after
 		return tx.UpdateOrder(before, after)
 	}))
-	<-front.Issue(order)
+	<-front.Issue(order, rules.CSR{})
 	m.until("the certificate is there", func(tx *store.Tx) (bool, error) {
 		o, err := tx.Order(order.ID)
 		order = o

@@ -29,16 +29,16 @@ func readAuthz(r *row) (a rules.Authz) {
 }
 
 // InsertAuthz stores a new authorization that belongs to no order.
-func (tx *Tx) InsertAuthz(a rules.Authz) error {
-	if err := tx.insert(`INSERT INTO authzs (`+authzColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING`,
+func (tx *Tx) InsertAuthz(a rules.Authz) error { return tx.insertAll([]write{newAuthz(a)}) }
+
+func newAuthz(a rules.Authz) write {
+	return write{"authorization " + a.ID, `INSERT INTO authzs (` + authzColumns + `)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING`, []any{
 		a.ID, a.Account, string(a.Identifier.Type), a.Identifier.Value, flag(a.Wildcard), string(a.Status),
 		millis(a.Expires), a.ValidFor.Milliseconds(), compactList(a.Challenges),
 		millis(a.Lease.Due), millis(a.Lease.Until), a.Lease.By,
-		flag(a.Subdomains), flag(a.Preauthorized), int64(a.Tries), int64(a.Retries), millis(a.CAAChecked)); err != nil {
-		return fmt.Errorf("authorization %s: %w", a.ID, err)
-	}
-	return nil
+		flag(a.Subdomains), flag(a.Preauthorized), int64(a.Tries), int64(a.Retries), millis(a.CAAChecked),
+	}}
 }
 
 // Authz finds an authorization by its ID.

@@ -22,17 +22,17 @@ func readCertificate(r *row) (c rules.Certificate) {
 // InsertCertificate stores a certificate that is about to be signed. ErrExists: the
 // serial is taken, or its order has a certificate that is not abandoned.
 func (tx *Tx) InsertCertificate(c rules.Certificate) error {
+	var list []write
 	if c.State != rules.Abandoned {
-		if err := tx.insert(`INSERT INTO issuances (order_id, serial) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
-			c.Order, c.Serial); err != nil {
-			return fmt.Errorf("certificate of order %s: %w", c.Order, err)
-		}
+		list = append(list, write{"certificate of order " + c.Order,
+			`INSERT INTO issuances (order_id, serial) VALUES ($1, $2) ON CONFLICT DO NOTHING`, []any{c.Order, c.Serial}})
 	}
-	if err := tx.insert(`INSERT INTO certificates (`+certificateColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+	if err := tx.insertAll(append(list, write{"certificate " + c.Serial, `INSERT INTO certificates (` + certificateColumns + `)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`, []any{
 		c.Serial, c.Issuer, c.Order, c.Account, c.Profile, string(c.State), c.Digest, c.DER,
-		millis(c.NotBefore), millis(c.NotAfter), millis(c.Created), millis(c.Revoked), int64(c.Reason), c.Key); err != nil {
-		return fmt.Errorf("certificate %s: %w", c.Serial, err)
+		millis(c.NotBefore), millis(c.NotAfter), millis(c.Created), millis(c.Revoked), int64(c.Reason), c.Key,
+	}})); err != nil {
+		return err
 	}
 	if !c.Revoked.IsZero() {
 		return tx.noteRevocation(c.Issuer, c.Serial)

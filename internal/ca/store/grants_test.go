@@ -123,15 +123,7 @@ func TestRolesMay(t *testing.T) {
 	})
 	do("front", func(tx *store.Tx) error { return frontDoes(tx, a, moved, key, used, o, authzs, extra, extraAuthzs) })
 	do("work", func(tx *store.Tx) error {
-		_, errA := tx.Thumbprints(a.ID)
-		before, errB := tx.Authz(authzs[0].ID)
-		_, errC := tx.OldAttempts(start.Add(-time.Hour), 1)
-		_, errD := tx.LapsedOrders(1)
-		_, errE := tx.Reserved()
-		_, errF := tx.BlockedKeys(nil, 1)
-		return errors.Join(errA, errB, errC, errD, errE, errF, tx.UpdateAuthz(before, before.Settle(rules.Outcome{}, tx.Now)),
-			tx.InsertAttempt(store.Attempt{Authz: before.ID, At: start}), spend(tx, someLimits, someBucket), tx.Pause(paused),
-			tx.NoteValidator(store.Validator{Node: "x"}), tx.UpdateOrder(o, o.Issued("")))
+		return errors.Join(workDoes(tx, a.ID, authzs[0].ID), tx.Pause(paused), tx.UpdateOrder(o, o.Issued("")))
 	})
 	do("signer", func(tx *store.Tx) error {
 		c = reservation(o, tx.Now)
@@ -163,17 +155,20 @@ func TestRolesMay(t *testing.T) {
 		_, errB := tx.Revoked(c.Issuer, tx.Now)
 		return errors.Join(errA, errB, tx.SaveCRL(store.CRL{Issuer: c.Issuer, Number: 1}), tx.SaveCRL(store.CRL{Issuer: c.Issuer, Number: 2}))
 	})
-	do("ops", func(tx *store.Tx) error {
-		_, errA := tx.AttemptsFor("www.a.test", 10)
-		_, errB := tx.Certificate(c.Serial)
-		_, errC := tx.Buckets("", "", 10)
-		_, errD := tx.AllPaused(10)
-		_, errE := tx.Events(1)
-		revoked := used
-		revoked.Revoked = start
-		return errors.Join(errA, errB, errC, errD, errE, tx.SetRenewal(c.Serial, &rules.Renewal{Start: start, End: start}), tx.SetRenewal(c.Serial, nil),
-			tx.RemoveOverride(someBucket.Limit, "x"), tx.ResetBucket(someBucket), tx.DeleteValidator("x"), tx.UpdateExternalKey(used, revoked))
-	})
+	do("ops", func(tx *store.Tx) error { return opsDoes(tx, c.Serial, used) })
+}
+
+// opsDoes is what commands of the operator's look at and take back.
+func opsDoes(tx *store.Tx, serial string, key rules.ExternalKey) error {
+	_, errA := tx.AttemptsFor("www.a.test", 10)
+	_, errB := tx.Certificate(serial)
+	_, errC := tx.Buckets("", "", 10)
+	_, errD := tx.AllPaused(10)
+	_, errE := tx.Events(1)
+	revoked := key
+	revoked.Revoked = start
+	return errors.Join(errA, errB, errC, errD, errE, tx.SetRenewal(serial, &rules.Renewal{Start: start, End: start}), tx.SetRenewal(serial, nil),
+		tx.RemoveOverride(someBucket.Limit, "x"), tx.ResetBucket(someBucket), tx.DeleteValidator("x"), tx.UpdateExternalKey(key, revoked))
 }
 
 // frontDoes is what the front does from an account to an order that is to be finalized.
@@ -191,6 +186,18 @@ func frontDoes(tx *store.Tx, a, moved rules.Account, key, used rules.ExternalKey
 	return errors.Join(errA, errB, errC, errD, errE, errF, errG,
 		tx.InsertAccount(a), tx.UpdateAccount(a, moved), tx.UpdateExternalKey(key, used), tx.InsertOrder(o, authzs), tx.InsertOrder(extra, extraAuthzs),
 		tx.UpdateAuthz(authzs[0], authzs[0]), tx.UpdateOrder(extra, extra), spend(tx, someLimits, someBucket), tx.NoteCertified("x"))
+}
+
+// workDoes is what a worker does about an authorization, and what it does now and then.
+func workDoes(tx *store.Tx, account, authz string) error {
+	_, errA := tx.Thumbprints(account)
+	before, errB := tx.Authz(authz)
+	_, errC := tx.OldAttempts(start.Add(-time.Hour), 1)
+	_, errD := tx.LapsedOrders(1)
+	_, errE := tx.Reserved()
+	_, errF := tx.BlockedKeys(nil, 1)
+	return errors.Join(errA, errB, errC, errD, errE, errF, tx.UpdateAuthz(before, before.Settle(rules.Outcome{}, tx.Now)),
+		tx.InsertAttempt(store.Attempt{Authz: before.ID, At: start}), spend(tx, someLimits, someBucket), tx.NoteValidator(store.Validator{Node: "x"}))
 }
 
 // TestGrantsChange: a user who is named for another role loses what the role before had.

@@ -191,10 +191,12 @@ func (db *serverDB) attempt(ctx context.Context, begin string, fn func(*Tx) erro
 	failed := tx.failed
 	tx.failed = errTxEnded
 	switch {
+	case err != nil && tx.worth > 0:
+		return tx.worth, err
 	case failed != nil && (err != nil || begin == beginUpdate):
 		return db.judge(begin, either(err, failed), failed)
 	case err != nil:
-		return tx.worth, err
+		return 0, err
 	case begin == beginView:
 		return 0, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +62,26 @@ func (s *serverSession) exec(query string, args ...any) (int64, error) {
 	return tag.RowsAffected(), err
 }
 
+// execAll runs statements in one round trip. Where one fails, those before it are counted.
+func (s *serverSession) execAll(list []write) (changed []int64, err error) {
+	if err := s.ctx.Err(); err != nil {
+		return nil, err
+	}
+	batch := make([]bound, 0, len(list)+1)
+	for _, w := range list {
+		statement, err := s.prepare(w.query, w.args)
+		if err != nil {
+			return nil, err
+		}
+		batch = append(batch, bound{statement, w.args})
+	}
+	tags, err := s.send(nil, batch...)
+	for _, tag := range tags {
+		changed = append(changed, tag.RowsAffected())
+	}
+	return changed, err
+}
+
 // query runs a statement and calls each for every row.
 func (s *serverSession) query(query string, args []any, each func(*row) error) error {
 	for _, arg := range args {
@@ -87,15 +108,26 @@ func (s *serverSession) run(query string, args []any, each func(*row) error) (pg
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	if s.begin == "" {
-		return s.roundTrip(each, bound{statement, args})
-	}
-	begin, err := s.prepare(s.begin, nil)
+	tags, err := s.send(each, bound{statement, args})
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
+	return tags[0], nil
+}
+
+// send runs statements in the transaction, together with its BEGIN if that has not been sent, and returns the tags of
+// those that succeeded.
+func (s *serverSession) send(each func(*row) error, list ...bound) (tags []pgconn.CommandTag, err error) {
+	if s.begin == "" {
+		return s.roundTrip(each, list...)
+	}
+	begin, err := s.prepare(s.begin, nil)
+	if err != nil {
+		return nil, err
+	}
 	s.begin = ""
-	return s.roundTrip(each, bound{begin, nil}, bound{statement, args})
+	tags, err = s.roundTrip(each, slices.Insert(list, 0, bound{begin, nil})...)
+	return tags[min(1, len(tags)):], err
 }
 
 // commit ends the transaction, if it has begun.
@@ -109,12 +141,12 @@ func (s *serverSession) commit() error {
 		return err
 	}
 	s.warned = ""
-	tag, err := s.roundTrip(nil, bound{statement, nil})
+	tags, err := s.roundTrip(nil, bound{statement, nil})
 	switch {
 	case err != nil:
 		return err
-	case tag.String() != commitUpdate:
-		return fmt.Errorf("the database answered COMMIT with %s", tag)
+	case tags[0].String() != commitUpdate:
+		return fmt.Errorf("the database answered COMMIT with %s", tags[0])
 	case s.warned != "":
 		// It was committed here, and not on the standby that the server is to wait for.
 		return fmt.Errorf("%w: %s", errLost, s.warned)
@@ -186,51 +218,55 @@ type bound struct {
 	args      []any
 }
 
-// roundTrip sends statements and reads all of their answers. each is called for the rows of the last one, whose
-// tag is returned.
-func (s *serverSession) roundTrip(each func(*row) error, list ...bound) (tag pgconn.CommandTag, err error) {
+// roundTrip sends statements and reads all of their answers. each is called for the rows of the last one. It
+// returns the tags of those that succeeded: all, where there is no error.
+func (s *serverSession) roundTrip(each func(*row) error, list ...bound) (tags []pgconn.CommandTag, err error) {
 	if err := s.patience(); err != nil {
-		return tag, err
+		return nil, err
 	}
 	for _, b := range list {
 		if err := s.bind(b); err != nil {
-			return tag, err
+			s.drop() // something may be in the buffer
+			return nil, err
 		}
 	}
 	frontend := s.conn.Frontend()
 	frontend.SendSync(&pgproto3.Sync{})
 	if err := frontend.Flush(); err != nil {
-		return tag, s.lost(err)
+		return nil, s.lost(err)
 	}
 	return s.answers(each, list)
 }
 
 // answers reads the answers to what roundTrip has sent, up to the server's being ready for more.
-func (s *serverSession) answers(each func(*row) error, list []bound) (tag pgconn.CommandTag, err error) {
+func (s *serverSession) answers(each func(*row) error, list []bound) (tags []pgconn.CommandTag, err error) {
 	keep := func(e error) {
 		if err == nil {
 			err = e
 		}
 	}
-	for done := 0; ; {
+	tags = make([]pgconn.CommandTag, 0, len(list))
+	for {
 		msg, lost := s.conn.ReceiveMessage(context.Background())
 		if lost != nil {
 			keep(s.lost(lost)) // what the server said before it hung up counts more
 			s.drop()
-			return tag, err
+			return tags, err
 		}
 		switch msg := msg.(type) {
 		case *pgproto3.DataRow:
-			if err == nil && each != nil && done == len(list)-1 {
-				keep(s.read(each, list[done].statement, msg.Values))
+			if err == nil && each != nil && len(tags) == len(list)-1 {
+				keep(s.read(each, list[len(tags)].statement, msg.Values))
 			}
 		case *pgproto3.CommandComplete:
-			done++
-			tag = pgconn.NewCommandTag(string(msg.CommandTag))
+			tags = append(tags, pgconn.NewCommandTag(string(msg.CommandTag)))
 		case *pgproto3.ErrorResponse:
 			keep(pgconn.ErrorResponseToPgError(msg))
 		case *pgproto3.ReadyForQuery:
-			return tag, err
+			if err == nil && len(tags) != len(list) {
+				err = fmt.Errorf("the database answered %d of %d statements", len(tags), len(list))
+			}
+			return tags, err
 		}
 	}
 }

@@ -286,6 +286,18 @@ func (s *session) exec(query string, args ...any) (int64, error) {
 	return result.RowsAffected()
 }
 
+// execAll runs statements one after the other. Where one fails, those before it are counted.
+func (s *session) execAll(list []write) (changed []int64, err error) {
+	for _, w := range list {
+		n, err := s.exec(w.query, w.args...)
+		if err != nil {
+			return changed, err
+		}
+		changed = append(changed, n)
+	}
+	return changed, nil
+}
+
 // query runs a statement and calls each for every row, in order. each runs no other statement.
 func (s *session) query(query string, args []any, each func(*row) error) (err error) {
 	st, err := s.prepare(query)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -27,6 +28,8 @@ type runner interface {
 	exec(query string, args ...any) (int64, error)
 	// query runs a statement and calls each for every row, in order. each runs no other statement.
 	query(query string, args []any, each func(*row) error) error
+	// execAll runs statements that do not depend on each other's outcome, and returns how many rows each changed.
+	execAll(list []write) ([]int64, error)
 	// survives reports whether the transaction goes on after an error of exec's or query's.
 	survives(err error) bool
 }
@@ -49,6 +52,32 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	return n, tx.check(err)
 }
 
+// write is a statement that changes rows.
+type write struct {
+	what  string // it is for, in errors
+	query string
+	args  []any
+}
+
+// insertAll runs INSERTs … ON CONFLICT DO NOTHING, all in one way to the server and back; it fails with ErrExists if
+// one did nothing. Then the others may be done: the transaction is not to be committed.
+func (tx *Tx) insertAll(list []write) error {
+	if tx.failed != nil {
+		return tx.failed
+	}
+	changed, err := tx.s.execAll(list)
+	if err != nil {
+		return fmt.Errorf("%s: %w", list[min(len(changed), len(list)-1)].what, tx.check(err))
+	}
+	for i, n := range changed {
+		if n == 0 {
+			tx.failed = fmt.Errorf("%s: %w", list[i].what, tx.lost(ErrExists))
+			return tx.failed
+		}
+	}
+	return nil
+}
+
 // insert runs an INSERT … ON CONFLICT DO NOTHING; it fails with ErrExists if that did nothing.
 func (tx *Tx) insert(query string, args ...any) error {
 	return tx.one(ErrExists, query, args...)
@@ -62,10 +91,15 @@ func (tx *Tx) swap(query string, args ...any) error {
 func (tx *Tx) one(otherwise error, query string, args ...any) error {
 	n, err := tx.exec(query, args...)
 	if err == nil && n == 0 {
-		if tx.read {
-			tx.worth = max(tx.worth, racedRuns)
-		}
-		return otherwise
+		return tx.lost(otherwise)
+	}
+	return err
+}
+
+// lost notes that a write did nothing, for the reason err.
+func (tx *Tx) lost(err error) error {
+	if tx.read {
+		tx.worth = max(tx.worth, racedRuns)
 	}
 	return err
 }

@@ -299,7 +299,7 @@ func TestProofIsGone(t *testing.T) {
 			a, err := tx.Authz(o.Authzs[0])
 			return errors.Join(err, tx.DeleteAuthz(a))
 		})
-		<-w.Issue(o)
+		<-w.Issue(o, rules.CSR{})
 		if got := b.order(o.ID); got.Error == nil || got.Error.Type != acme.TypeUnauthorized || got.CSR != nil {
 			t.Errorf("the order is %+v", got)
 		}
