@@ -68,6 +68,9 @@ var table = map[string]row{
 	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc", "internal/ca/roles", "internal/ca/members", "internal/ca/validate"},
 		why: "a shell for the operator, over a socket in the data directory"},
 
+	"internal/ca/fill": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir"},
+		why: "rows as the rules make them, for measurements of a large store"},
+
 	"internal/ca/datadir": {others: []string{"golang.org/x/sys/unix"},
 		why: "files and a lock: bytes in, bytes out"},
 	"internal/ca/trust": {ours: []string{"acme"}, others: []string{},
@@ -92,7 +95,10 @@ var table = map[string]row{
 	"internal/pgtest": {ours: []string{}, others: []string{"github.com/jackc/pgx/v5"},
 		why: "runs PostgreSQL, for tests"},
 
-	"cmd/cairn":    {ours: []string{"acme", "internal/ca/..."}, why: "reads flags, builds roles, wires them"},
+	"internal/bench": {ours: []string{"acme"}, others: []string{"github.com/miekg/dns"},
+		why: "a load generator: a client of any ACME server, neither our authority nor our bot"},
+
+	"cmd/cairn":    {ours: []string{"acme", "internal/ca/...", "internal/bench"}, why: "reads flags, builds roles, wires them"},
 	"cmd/cairnbot": {ours: []string{"acme", "internal/bot/..."}, why: "reads flags, builds the client"},
 }
 

@@ -39,6 +39,7 @@ func sections() map[string]section {
 		"signer":            new(signerSection),
 		"validator":         new(validatorSection),
 		"crl":               new(crlSection),
+		"retention":         new(retentionSection),
 	}
 }
 

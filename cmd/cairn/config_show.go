@@ -117,7 +117,7 @@ func effectiveSections(c ca.Config, file configFile) map[string]any {
 	show := map[string]any{
 		"caa":          map[string]any{"identities": c.CAAIdentities, "off": c.NoCAA},
 		"dns":          shownDNS(c, file),
-		"evidence":     map[string]string{"keep": duration(c.EvidenceKept)},
+		"retention":    shownRetention(c.Retention),
 		"limits":       limits,
 		"perspectives": shownPerspectives(c.Perspectives),
 		"challenges":   shownChallenges(c, file),
@@ -181,4 +181,17 @@ func orStandard(value, standard string) string {
 		return standard
 	}
 	return value
+}
+
+func shownRetention(r rules.Retention) map[string]string {
+	shown := make(map[string]string)
+	for name, keep := range map[string]time.Duration{
+		"orders": r.Orders, "authorizations": r.Authorizations, "certificates": r.Certificates, "evidence": r.Evidence,
+	} {
+		shown[name] = "never"
+		if keep != rules.Forever {
+			shown[name] = duration(keep)
+		}
+	}
+	return shown
 }

@@ -93,6 +93,9 @@ func showUsage(cmd *cobra.Command) error {
 	if path := cmd.CommandPath(); path == "cairn up" || path == "cairn serve" {
 		groups = upGroups()
 	}
+	if own, ok := map[string][]flagGroup{"cairn bench": benchGroups()}[cmd.CommandPath()]; ok {
+		groups = own
+	}
 	text.WriteString("\n" + showFlags(cmd.LocalFlags(), groups))
 	if cmd.HasAvailableSubCommands() {
 		text.WriteString("\n" + cmd.CommandPath() + " COMMAND --help says more about a command.\n")

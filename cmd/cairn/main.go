@@ -20,6 +20,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	tuneMemory()
 	root := newRoot()
 	args := os.Args[1:]
 	if calledPebble(os.Args[0]) {

@@ -49,6 +49,7 @@ func scripts(dir string, more map[string]func(ts *testscript.TestScript, neg boo
 		"dnsserver":      dnsServer,
 		"setfrom":        setFrom,
 		"eventually":     eventually,
+		"bench-report":   benchReport,
 	}
 	maps.Copy(commands, more)
 	return testscript.Params{

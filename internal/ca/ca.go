@@ -50,22 +50,22 @@ type Config struct {
 	// Validator is for a ValidatorConfig, and of no use to Open.
 	Validator ValidatorRole
 
-	Resolvers     []string       // DNS servers, as validate.CheckServer wants them; none means those of the machine
-	DNS           DNS            // how they are asked
-	CAAIdentities []string       // what means this authority in CAA records; none means the host of the URL
-	NoCAA         bool           // CAA records are not asked for, whatever the name
-	HTTP01Port    int            // 0 means 80
-	TLSALPN01Port int            // 0 means 443
-	AllowTargets  []netip.Prefix // addresses to validate at although they are refused by default
-	Terms         string         // URL of the terms of service; "" means none
-	TermsAsk      bool           // accounts that agreed to other terms must agree to these first; else they go on
-	EAB           EAB            // external account binding
-	NoSubdomains  bool           // an authorization is never for what lies below its domain (RFC 9444)
-	Challenges    Challenges     // what is offered beside the usual challenges
-	Profiles      profile.List   // the default first; none means profile.Standard
-	Perspectives  Perspectives   // how remote perspectives are asked, where there are any
-	Limits        rules.Limits   // the rate limits that are on; nil means rules.DefaultLimits
-	EvidenceKept  time.Duration  // how long the evidence of validations is kept; 0 means 30 days
+	Resolvers     []string        // DNS servers, as validate.CheckServer wants them; none means those of the machine
+	DNS           DNS             // how they are asked
+	CAAIdentities []string        // what means this authority in CAA records; none means the host of the URL
+	NoCAA         bool            // CAA records are not asked for, whatever the name
+	HTTP01Port    int             // 0 means 80
+	TLSALPN01Port int             // 0 means 443
+	AllowTargets  []netip.Prefix  // addresses to validate at although they are refused by default
+	Terms         string          // URL of the terms of service; "" means none
+	TermsAsk      bool            // accounts that agreed to other terms must agree to these first; else they go on
+	EAB           EAB             // external account binding
+	NoSubdomains  bool            // an authorization is never for what lies below its domain (RFC 9444)
+	Challenges    Challenges      // what is offered beside the usual challenges
+	Profiles      profile.List    // the default first; none means profile.Standard
+	Perspectives  Perspectives    // how remote perspectives are asked, where there are any
+	Limits        rules.Limits    // the rate limits that are on; nil means rules.DefaultLimits
+	Retention     rules.Retention // how long records are kept; a field that is 0 means that of rules.DefaultRetention
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
 	Seams Seams
@@ -217,7 +217,7 @@ func (c Config) WithDefaults() Config {
 		c.Limits = rules.DefaultLimits()
 	}
 	c.Listen, c.HTTP = cmp.Or(c.Listen, ":8443"), cmp.Or(c.HTTP, ":8080")
-	c.EvidenceKept = cmp.Or(c.EvidenceKept, 30*24*time.Hour)
+	c.Retention = c.Retention.Complete(c.Profiles.Rules())
 	c.DNS.Attempt, c.DNS.Timeout = cmp.Or(c.DNS.Attempt, 2*time.Second), cmp.Or(c.DNS.Timeout, 6*time.Second)
 	p := &c.Perspectives
 	p.Timeout, p.Grace, p.Check = cmp.Or(p.Timeout, 15*time.Second), cmp.Or(p.Grace, 500*time.Millisecond), cmp.Or(p.Check, time.Minute)

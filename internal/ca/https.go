@@ -92,7 +92,7 @@ func (c *CA) certifyOwn(ctx context.Context, key crypto.PublicKey, names []acme.
 		return certificate, elsewhere(err)
 	}
 	return c.ownSigner.Certificate(ctx, sign.Request{
-		Order: "https-" + rules.NewID(time.Now()), Profile: profile.OwnName, Identifiers: names, PublicKey: key,
+		Order: rules.OwnPurpose + rules.NewID(time.Now()), Profile: profile.OwnName, Identifiers: names, PublicKey: key,
 	})
 }
 

@@ -41,7 +41,8 @@ func (c *CA) openWorker(ctx context.Context) error {
 		}})
 	}
 	c.worker = work.New(work.Config{
-		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause, EvidenceKept: c.config.EvidenceKept,
+		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause,
+		Retention: c.config.Retention, Profiles: c.config.Profiles.Rules(),
 		Proving:     c.proving,
 		CAA:         c.caa,
 		Limits:      c.config.Limits,

@@ -280,6 +280,11 @@ func (s *Server) URL(database, user string) string {
 	return fmt.Sprintf("postgres:///%s?host=%s&user=%s", database, s.dir, user)
 }
 
+// Both is how to connect to a database on whichever of two servers takes writes.
+func Both(a, b *Server, database string) string {
+	return fmt.Sprintf("postgres:///%s?host=%s,%s&user=%s", database, a.dir, b.dir, superuser)
+}
+
 // Exec runs SQL in a database as the server's owner.
 func (s *Server) Exec(t testing.TB, database, sql string) {
 	t.Helper()

@@ -32,9 +32,9 @@ type Worker interface {
 	// Validate takes up a's validation, which is saved. The channel yields a as it is once that is
 	// settled, if this is known here, and is closed then.
 	Validate(a rules.Authz) <-chan rules.Authz
-	// Issue takes up o, which is saved and processing. The channel yields o as it is once it is valid
-	// or invalid, if this is known here, and is closed then.
-	Issue(o rules.Order) <-chan rules.Order
+	// Issue takes up o, which is saved and processing and has csr. The channel yields o as it is once it is
+	// valid or invalid, if this is known here, and is closed then.
+	Issue(o rules.Order, csr rules.CSR) <-chan rules.Ended
 }
 
 // Config says what a Front serves. DB, Worker, Policy, URL, OwnHost, Chains, Issuer and Log are required.
@@ -88,6 +88,7 @@ type Front struct {
 	grease    string // a member of the directory that means nothing
 	floods    *floods
 	known     *knownAccounts
+	ended     endedOrders
 }
 
 // New checks c and makes a Front of it.

@@ -186,13 +186,13 @@ func (w *worker) Validate(a rules.Authz) <-chan rules.Authz {
 	})
 }
 
-func (w *worker) Issue(o rules.Order) <-chan rules.Order {
+func (w *worker) Issue(o rules.Order, _ rules.CSR) <-chan rules.Ended {
 	w.issued.Add(1)
 	csr, problem := rules.ParseCSR(o.CSR)
 	if problem != nil {
 		w.t.Error(problem)
 	}
-	return later[rules.Order](w, func(tx *store.Tx) error {
+	return later[rules.Ended](w, func(tx *store.Tx) error {
 		issued, err := w.sign(tx, o, csr.PublicKey)
 		if err != nil {
 			return err

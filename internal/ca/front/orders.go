@@ -22,7 +22,15 @@ func (f *Front) order(ctx context.Context, r accountRequest) (reply, error) {
 	if problem := asGet(r.payload); problem != nil {
 		return reply{}, problem
 	}
+	if ended, ok := f.ended.find(r.ids[0]); ok && ended.Order.Account == r.account.ID {
+		return f.endedReply(r, ended.Order), nil
+	}
 	return f.showOrder(ctx, r)
+}
+
+// endedReply shows an order that is final: what its authorizations are makes no difference any more.
+func (f *Front) endedReply(r accountRequest, ended rules.Order) reply {
+	return f.orderReply(r, f.shuffled(r.base.wireOrder(ended, nil, time.Now())))
 }
 
 // showOrder answers with the order as it is now.
@@ -50,10 +58,10 @@ func (f *Front) orderReply(r accountRequest, wire acme.Order) reply {
 	return answer
 }
 
-// ownOrder loads the order that r is about, with its authorizations, if it is the account's own.
+// ownOrder loads the order that r is about, if it is the account's own, with its authorizations if its status depends on them.
 func ownOrder(tx *store.Tx, r accountRequest) (rules.Order, []rules.Authz, error) {
 	order, err := ownOrderAlone(tx, r)
-	if err != nil {
+	if err != nil || order.Serial != "" || order.Error != nil { // final, whatever they are by now
 		return order, nil, err
 	}
 	authzs, err := tx.Authzs(order.Authzs)
@@ -121,10 +129,11 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		return reply{}, fmt.Errorf("finalizing order %s: %w", r.ids[0], err)
 	}
 	if begun != nil {
-		ended, known, later := takeUp(ctx, f, func() <-chan rules.Order { return f.Worker.Issue(*begun) }, f.FinalizeWait)
+		ended, known, later := takeUp(ctx, f, func() <-chan rules.Ended { return f.Worker.Issue(*begun, csr) }, f.FinalizeWait)
 		defer later()
-		if known { // and final: what its authorizations are makes no difference any more
-			return f.orderReply(r, f.shuffled(r.base.wireOrder(ended, nil, time.Now()))), nil
+		if known {
+			f.ended.note(ended)
+			return f.endedReply(r, ended.Order), nil
 		}
 	}
 	return f.showOrder(ctx, r)

@@ -37,7 +37,7 @@ func (c CAA) AppliesToAny(ids []acme.Identifier) bool {
 }
 
 // Recheck is an identifier of an order that CAA must be asked about, again or for the first time, and the
-// authorization that it rests on.
+// authorization that it rests on; a GoneAuthz if that is not kept any more.
 type Recheck struct {
 	Identifier acme.Identifier // as the order has it
 	Authz      Authz
@@ -52,14 +52,18 @@ func (c CAA) Outdated(o Order, authzs []Authz, now time.Time) []Recheck {
 		if !c.AppliesTo(base) {
 			continue
 		}
+		covered := false
 		for _, a := range authzs {
 			exact := a.Asked() == id
 			if exact && now.Sub(a.CAAChecked) > caaAge || !exact && a.CoversSubdomain(id) {
 				list = append(list, Recheck{Identifier: id, Authz: a})
 			}
-			if exact || a.CoversSubdomain(id) {
+			if covered = exact || a.CoversSubdomain(id); covered {
 				break
 			}
+		}
+		if !covered {
+			list = append(list, Recheck{Identifier: id, Authz: GoneAuthz("")})
 		}
 	}
 	return list

@@ -170,11 +170,12 @@ func (s *Signer) prepare(r Request) (Entry, *token, error) {
 	if err := s.check(r, profile); err != nil {
 		return Entry{}, nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	notBefore, notAfter, err := profile.validity(r, s.current.Certificate, s.now())
+	now := s.now()
+	notBefore, notAfter, err := profile.validity(r, s.current.Certificate, now)
 	if err != nil {
 		return Entry{}, nil, err
 	}
-	serial := newSerial()
+	serial := newSerial(now)
 	template, err := profile.template(r, s.current.Issuer, serial)
 	if err != nil {
 		return Entry{}, nil, err

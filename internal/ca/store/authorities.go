@@ -15,6 +15,9 @@ type Authority struct {
 	Number int64    // of the issuer or root: the newest has the highest
 }
 
+// maxAuthorities bounds how many certificates there are: one for some years, and what the roots say of it.
+const maxAuthorities = 1000
+
 // Authorities lists the certificates of the hierarchy. There are a few: one for some years.
 func (tx *Tx) Authorities() (list []Authority, err error) {
 	err = tx.each(func(r *row) error {
@@ -23,7 +26,7 @@ func (tx *Tx) Authorities() (list []Authority, err error) {
 		a.Frozen, a.Number = r.flag(), r.number()
 		list = append(list, a)
 		return nil
-	}, `SELECT id, der, place, lists, frozen, number FROM authorities ORDER BY id`)
+	}, `SELECT id, der, place, lists, frozen, number FROM authorities WHERE id > '' ORDER BY id LIMIT $1`, int64(maxAuthorities))
 	if err != nil {
 		return nil, fmt.Errorf("listing the authorities: %w", err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
 func (db *DB) file() *sqliteDB   { return db.engine.(*sqliteDB) }
@@ -131,6 +134,29 @@ func SchemaVersions(t testing.TB) int {
 	return len(names)
 }
 
+// FillAccount stores an account as the one that a thumbprint belongs to, whatever its key is.
+func (tx *Tx) FillAccount(a rules.Account, thumbprint string) error {
+	_, err := tx.exec(`INSERT INTO account_keys (thumbprint, account) VALUES ($1, $2)`, thumbprint, a.ID)
+	if err == nil {
+		_, err = tx.exec(`INSERT INTO accounts (id, key, status, contact, terms, created) VALUES ($1, $2, $3, '', '', 0)`,
+			a.ID, compact(a.Key), string(a.Status))
+	}
+	return err
+}
+
+// Sizes lists how many octets each table and index takes, the largest first. No update may run.
+func (db *DB) Sizes(t testing.TB) (list string) {
+	t.Helper()
+	err := db.file().writer.query("SELECT name, sum(pgsize), sum(unused) FROM dbstat GROUP BY name ORDER BY 2 DESC", nil, func(r *row) error {
+		list += fmt.Sprintf("%s %d (unused %d)\n", r.text(), r.number(), r.number())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 // SQLState is the code of an error of a server's, or "".
 func SQLState(err error) string {
 	var refused *pgconn.PgError
@@ -150,4 +176,9 @@ func MigrateServer(ctx context.Context, url string, files fs.FS) error {
 		return err
 	}
 	return migrateServer(ctx, MigrateConfig{URL: url}, steps)
+}
+
+// ForgetKey deletes a key that an account had, as happens to the oldest of a thousand.
+func (tx *Tx) ForgetKey(account, thumbprint string) error {
+	return tx.forgetKey(pastKey{account: account, thumbprint: thumbprint})
 }

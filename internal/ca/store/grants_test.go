@@ -125,7 +125,7 @@ func TestRolesMay(t *testing.T) {
 	do("work", func(tx *store.Tx) error {
 		_, errA := tx.Thumbprints(a.ID)
 		before, errB := tx.Authz(authzs[0].ID)
-		_, errC := tx.DeleteAttempts(start.Add(-time.Hour), 1)
+		_, errC := tx.OldAttempts(start.Add(-time.Hour), 1)
 		_, errD := tx.LapsedOrders(1)
 		_, errE := tx.Reserved()
 		_, errF := tx.BlockedKeys(nil, 1)
@@ -136,9 +136,9 @@ func TestRolesMay(t *testing.T) {
 	do("signer", func(tx *store.Tx) error {
 		c = reservation(o, tx.Now)
 		abandoned := reservation(extra, tx.Now)
-		_, errA := tx.Order(o.ID)
+		before, errA := tx.Order(o.ID)
 		_, errB := tx.KeyBlocked([]byte{1})
-		return errors.Join(errA, errB, tx.InsertCertificate(c), tx.UpdateCertificate(c, issued(c, 10)),
+		return errors.Join(errA, errB, tx.UpdateOrder(before, before.Issued(c.Serial)), tx.NameCertificate(c, o.Identifiers), tx.InsertCertificate(c), tx.UpdateCertificate(c, issued(c, 10)),
 			tx.InsertCertificate(abandoned), tx.UpdateCertificate(abandoned, abandoned.Abandon(tx.Now)))
 	})
 	do("work", func(tx *store.Tx) error {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -198,6 +199,45 @@ func TestDemotedServer(t *testing.T) {
 	server.Exec(t, "postgres", "ALTER SYSTEM RESET default_transaction_read_only")
 	server.Exec(t, "postgres", "SELECT pg_reload_conf()")
 	eventually(t, "writes are taken", func() bool { return db.Update(t.Context(), block(3)) == nil })
+}
+
+// TestPromotedServer: of two servers, updates go to the one that takes writes; once that is the other one, they go there.
+func TestPromotedServer(t *testing.T) {
+	servers := []*pgtest.Server{pgtest.Start(t), pgtest.Start(t)}
+	promote := func(to int) {
+		for n, server := range servers {
+			server.Exec(t, "postgres", fmt.Sprintf("ALTER SYSTEM SET default_transaction_read_only = %t", n != to))
+			server.Exec(t, "postgres", "SELECT pg_reload_conf()")
+		}
+	}
+	for _, server := range servers {
+		if err := store.Migrate(t.Context(), store.MigrateConfig{URL: server.URL("postgres", "")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	promote(1)
+	var db *store.DB
+	url := pgtest.Both(servers[0], servers[1], "postgres")
+	eventually(t, "the second server is found", func() bool {
+		opened, err := store.Open(t.Context(), store.Config{URL: url})
+		db = opened
+		return err == nil && db.Update(t.Context(), block(1)) == nil
+	})
+	promote(0)
+	eventually(t, "updates go to the first server", func() bool {
+		update(t, db, block(2)) // none fails meanwhile
+		return blocked(t, openURL(t, servers[0].URL("postgres", "")+"&target_session_attrs=any"), 2)
+	})
+	servers[0].Kill(t)
+	promoted := func() error {
+		servers[1].Exec(t, "postgres", "ALTER SYSTEM SET default_transaction_read_only = off")
+		servers[1].Exec(t, "postgres", "SELECT pg_reload_conf()")
+		return db.Update(t.Context(), block(3))
+	}
+	eventually(t, "updates go to the one that is left", func() bool { return promoted() == nil })
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestTerminatedConnections: connections that the server ends are replaced within the same call.

@@ -67,19 +67,38 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 	update(t, db, func(tx *store.Tx) error {
 		errA := errors.Join(tx.InsertAttempt(store.Attempt{Authz: "x", At: start}), tx.InsertEvent(store.Event{}))
 		_, errB := tx.AttemptsFor("a.test", 1)
-		_, errC := tx.DeleteAttempts(start.Add(time.Hour), 1)
+		_, errC := tx.OldAttempts(start.Add(time.Hour), 1)
+		errG := tx.DeleteAttempt(store.AttemptKey{Authz: "x", ID: "y"})
 		_, errD := tx.Events(1)
 		_, errE := tx.Standing(i.a.ID, 1)
 		_, errF := tx.Reserved()
-		return errors.Join(errA, errB, errC, errD, errE, errF)
+		return errors.Join(errA, errB, errC, errD, errE, errF, errG)
 	})
+	update(t, db, func(tx *store.Tx) error { return oldOnes(t, tx, i.a) })
 	update(t, db, func(tx *store.Tx) error { return rarely(tx, i.a.ID, c) })
+	update(t, db, func(tx *store.Tx) error { return ofClusters(tx, i.a.ID) })
 	update(t, db, func(tx *store.Tx) error {
 		_, err := tx.CRL("01")
 		statements = tx.Statements()
 		return err
 	})
 	return statements
+}
+
+// oldOnes runs the statements by which what is old is found, and goes.
+func oldOnes(t *testing.T, tx *store.Tx, a rules.Account) error {
+	_, errA := tx.OldOrders("", "~", 1)
+	_, errB := tx.OldAuthzs("", "~", 1)
+	_, errC := tx.OldIssuances("", "~", 1)
+	_, errD := tx.RevokedBefore("01", start, 1)
+	_, errE := tx.Listed("01")
+	_, errF := tx.Revokers()
+	_, errG := tx.Named()
+	_, errH := tx.Sets("", 1)
+	o, authzs := newOrder(t, a, start, "a.test")
+	c := reservation(o, start)
+	return errors.Join(errA, errB, errC, errD, errE, errF, errG, errH, tx.InsertOrder(o, authzs), tx.InsertCertificate(c),
+		tx.DeleteOrder(o), tx.DeleteAuthz(authzs[0]), tx.DeleteCertificate(c, o.Identifiers), tx.DropSet(store.Set{ID: "x"}))
 }
 
 // rarely runs the statements that few requests need.
@@ -99,6 +118,19 @@ func rarely(tx *store.Tx, account string, c rules.Certificate) error {
 	return errors.Join(errA, errB, errC, errD, errE, errF, errG, errH, errI)
 }
 
+// ofClusters runs the statements by which machines know each other, and a key goes that is one of too many.
+func ofClusters(tx *store.Tx, account string) error {
+	_, errA := tx.Authorities()
+	_, errB := tx.Address("acme")
+	errC := errors.Join(tx.SaveAuthority(store.Authority{ID: "1", DER: []byte{1}}), tx.SaveAddress("acme", "https://ca.test"))
+	member, node := store.Member{Node: "a", Role: "work", KeyHash: []byte{1}}, store.Node{Node: "a", Role: "work", Instance: "i"}
+	errD := errors.Join(tx.InsertMember(member), tx.NoteNode(node))
+	_, errE := tx.Member("a", "work")
+	_, errF := tx.Members(1)
+	_, errG := tx.Nodes("work", start, 1)
+	return errors.Join(errA, errB, errC, errD, errE, errF, errG, tx.DeleteMember("a", "work"), tx.DropNode("a", "work", "i"), tx.ForgetKey(account, "x"))
+}
+
 // engines are those that take every statement.
 var engines = map[string]opener{"SQLite": open, "PostgreSQL": openShared}
 
@@ -108,8 +140,8 @@ var (
 		`replace|rowid|ctid|join|datetime|nextval|currval|listen|notify|pg_\w+|advisory\w*|lock|truncate|cast|any|array|with|limit all|ilike|interval|savepoint|default)\b|\?|"|::|--|/\*`)
 	byKey  = regexp.MustCompile(`(?s)^(UPDATE \w+ SET .*|DELETE FROM \w+)\s+WHERE (id|serial|order_id|thumbprint|node) = \$\d+( AND \w+ = \$\d+)*$`)
 	insert = regexp.MustCompile(`(?s)^INSERT INTO (\w+) \([a-z_, \n\t]+\)\s+VALUES \([$0-9, ]+\)\s+` +
-		`ON CONFLICT (DO NOTHING|\((issuer|issuer, slot|serial|id)\) DO UPDATE SET [a-z_]+ = .*)$`)
-	selection = regexp.MustCompile(`(?s)^SELECT [a-z_, \n\t]+\s+FROM \w+\s+WHERE .*$|^SELECT [a-z_, ]+ FROM \w+ ORDER BY \w+ LIMIT \$\d+$`)
+		`ON CONFLICT (DO NOTHING|\((issuer|issuer, slot|serial|id|name|node, role)\) DO UPDATE SET [a-z_]+ = .*)$`)
+	selection = regexp.MustCompile(`(?s)^SELECT [a-z_, \n\t]+\s+FROM \w+\s+WHERE .*$|^SELECT [a-z_, ]+ FROM \w+ ORDER BY \w+(, \w+)* LIMIT \$\d+$`)
 	// A placeholder is compared with a column or becomes one's value, so that its type is plain.
 	typed = regexp.MustCompile(`(?s)[a-z_.]+ (=|<|<=|>|>=) \$\d+|IN \(\$\d+(, \$\d+)*\)|LIMIT \$\d+|VALUES \([$0-9, ]+\)`)
 )

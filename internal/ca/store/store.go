@@ -59,7 +59,10 @@ type Config struct {
 
 // DB is an open database. It is safe for concurrent use. A SQLite file is to be
 // used by one process at a time; the caller sees to that.
-type DB struct{ engine engine }
+type DB struct {
+	engine engine
+	keys   keyMemo
+}
 
 // engine runs transactions. There are two: a file with one writer (sqlite.go) and a pool of
 // connections to a server (postgres.go).
@@ -95,13 +98,13 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &DB{engine}, nil
+		return &DB{engine: engine}, nil
 	}
 	engine, err := openFile(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	return &DB{engine}, nil
+	return &DB{engine: engine}, nil
 }
 
 // Shared reports whether other processes may use the database at the same time.
@@ -122,11 +125,23 @@ func (db *DB) Shared() bool {
 // ctx.Err(), and fn no longer runs. What it did is then committed all the same on SQLite, where
 // others share the commit; on PostgreSQL it is undone, unless the commit was under way.
 // When too many wait, Update fails at once with ErrBusy.
-func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error { return db.engine.update(ctx, fn) }
+func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	return db.engine.update(ctx, db.ready(fn))
+}
 
 // View runs fn on one moment of the database, in the caller's goroutine. fn reads
 // only, does not wait for anything, calls neither View nor Update, and may run several times.
-func (db *DB) View(ctx context.Context, fn func(*Tx) error) error { return db.engine.view(ctx, fn) }
+func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	return db.engine.view(ctx, db.ready(fn))
+}
+
+// ready gives fn's transaction what all of them share.
+func (db *DB) ready(fn func(*Tx) error) func(*Tx) error {
+	return func(tx *Tx) error {
+		tx.keys = &db.keys
+		return fn(tx)
+	}
+}
 
 // Close finishes the updates that wait, waits for the views that run and closes
 // the database. Later calls of View and Update return ErrClosed.

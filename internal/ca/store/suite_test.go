@@ -52,6 +52,10 @@ func suite(t *testing.T, open opener) {
 		{"Overrides", testOverrides},
 		{"Paused", testPaused},
 		{"CertifiedSets", testCertifiedSets},
+		{"OldRecords", testOldRecords},
+		{"OldCertificates", testOldCertificates},
+		{"ReplacedByWhatIsGone", testReplacedByWhatIsGone},
+		{"PastKeysAreBounded", testPastKeysAreBounded},
 		{"NotFound", testNotFound},
 		{"ViewsSeeOneMoment", testViewsSeeOneMoment},
 	} {

@@ -61,6 +61,9 @@ func (w *Worker) recheckCAA(ctx context.Context, o rules.Order, outdated []rules
 // recheckOne asks for one name, and notes when it was permitted, so that the next order need not ask.
 func (w *Worker) recheckOne(ctx context.Context, r rules.Recheck) (*acme.Problem, error) {
 	a := r.Authz
+	if a.Gone() {
+		return acme.Problemf(acme.TypeUnauthorized, "it took so long that the authorization is not kept any more: place a new order"), nil
+	}
 	proof := a.Proof()
 	if proof == nil {
 		return nil, fmt.Errorf("authorization %s of a finalized order was never proven", a.ID)

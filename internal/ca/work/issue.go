@@ -1,6 +1,7 @@
 package work
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"errors"
@@ -15,24 +16,26 @@ import (
 // issue turns a finalized order into a certificate: steps 3 to 6 of docs/issuance.md.
 // It may be called any number of times for the same order, on any machine: the
 // signer's journal makes one certificate of it.
-func (w *Worker) issue(ctx context.Context, o rules.Order) (rules.Order, error) {
-	csr, problem := w.CSR.Parse(o.CSR)
-	if problem != nil {
-		return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
+func (w *Worker) issue(ctx context.Context, o rules.Order, csr rules.CSR) (rules.Ended, error) {
+	if csr.DER == nil || !bytes.Equal(csr.DER, o.CSR) {
+		var problem *acme.Problem
+		if csr, problem = w.CSR.Parse(o.CSR); problem != nil {
+			return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
+		}
 	}
 	// The key may have been reported as compromised since the order was finalized.
 	blocked, outdated, err := w.beforeSigning(ctx, o, csr.PublicKey)
 	switch {
 	case err != nil:
-		return o, w.putOffOrder(o, err)
+		return rules.Ended{}, w.putOffOrder(o, err)
 	case blocked:
 		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeBadCSR, "the key of the CSR has been reported as compromised: make a new one")))
 	}
 	switch problem, err := w.recheckCAA(ctx, o, outdated); {
 	case err != nil && w.life.Err() != nil:
-		return o, err // handed back by Stop
+		return rules.Ended{}, err // handed back by Stop
 	case err != nil:
-		return o, w.putOffOrder(o, err)
+		return rules.Ended{}, w.putOffOrder(o, err)
 	case problem != nil:
 		return w.end(ctx, o, o.Fail(problem))
 	}
@@ -40,7 +43,7 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) (rules.Order, error) 
 }
 
 // sign has the certificate for o signed, and ends o.
-func (w *Worker) sign(ctx context.Context, o rules.Order, csr rules.CSR) (rules.Order, error) {
+func (w *Worker) sign(ctx context.Context, o rules.Order, csr rules.CSR) (rules.Ended, error) {
 	certificate, err := w.Signer.Certificate(ctx, sign.Request{
 		Order:       o.ID,
 		Profile:     o.Profile,
@@ -59,15 +62,18 @@ func (w *Worker) sign(ctx context.Context, o rules.Order, csr rules.CSR) (rules.
 		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeServerInternal,
 			"a certificate for this order would break this CA's own rules: its operator finds the reason in the log under order %s", o.ID)))
 	case err != nil && w.life.Err() != nil:
-		return o, err // handed back by Stop
+		return rules.Ended{}, err // handed back by Stop
 	case err != nil:
-		return o, w.putOffOrder(o, fmt.Errorf("signing for order %s: %w", o.ID, err))
+		return rules.Ended{}, w.putOffOrder(o, fmt.Errorf("signing for order %s: %w", o.ID, err))
 	}
-	ended := o.Issued(certificate.Serial)
+	ended := rules.Ended{Order: o.Issued(certificate.Serial), Certificate: rules.Certificate{
+		Serial: certificate.Serial, Issuer: certificate.Issuer, Order: o.ID, Account: o.Account, Profile: o.Profile,
+		State: rules.Issued, DER: certificate.DER, NotBefore: certificate.NotBefore, NotAfter: certificate.NotAfter,
+	}}
 	if certificate.Made { // and the order ended with it: Journal.Settle
 		w.permits.forget(o.ID)
-	} else if ended, err = w.end(ctx, o, ended); err != nil { // an older program left the order processing
-		return o, err
+	} else if _, err := w.end(ctx, o, ended.Order); err != nil { // an older program left the order processing
+		return ended, err
 	}
 	w.Log.Info("certificate issued", "order", o.ID, "account", o.Account, "serial", certificate.Serial,
 		"profile", o.Profile, "names", len(o.Identifiers))
@@ -94,10 +100,10 @@ func (w *Worker) beforeSigning(ctx context.Context, o rules.Order, public crypto
 
 // end saves the end of o, unless its lease was lost, and returns it. If it ends without a
 // certificate, a serial that was reserved for it is given up.
-func (w *Worker) end(ctx context.Context, before, after rules.Order) (rules.Order, error) {
+func (w *Worker) end(ctx context.Context, before, after rules.Order) (rules.Ended, error) {
 	w.permits.forget(before.ID)
 	// The outcome is known: it is saved even if the deadline of the work has come.
-	return after, w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	return rules.Ended{Order: after}, w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if err := tx.UpdateOrder(before, after); err != nil {
 			return fmt.Errorf("ending order %s: %w", before.ID, err)
 		}

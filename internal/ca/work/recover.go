@@ -137,7 +137,7 @@ func (w *Worker) takeUp(ctx context.Context) error {
 			continue
 		}
 		if taken, err := w.takeOrder(ctx, o); err == nil {
-			w.Issue(taken)
+			w.Issue(taken, rules.CSR{})
 		}
 	}
 	return nil

@@ -62,8 +62,8 @@ func (r *Remote) Validate(a rules.Authz) <-chan rules.Authz {
 
 // Issue has a worker take up o, which is saved. The channel is closed when it has come to
 // an end, or it is not known when it will.
-func (r *Remote) Issue(o rules.Order) <-chan rules.Order {
-	return hint[rules.Order](r, kindOrder, o.ID)
+func (r *Remote) Issue(o rules.Order, _ rules.CSR) <-chan rules.Ended {
+	return hint[rules.Ended](r, kindOrder, o.ID)
 }
 
 func hint[T any](r *Remote, kind, id string) <-chan T {

@@ -107,7 +107,7 @@ func TestRemoteWorker(t *testing.T) {
 		t.Fatalf("the authorization is %s with lease %+v", got.Status, got.Lease)
 	}
 	order = m.finalize(r, order, got)
-	soon(t, r.Issue(order))
+	soon(t, r.Issue(order, rules.CSR{}))
 	if got := m.order(order.ID); got.Serial != "0a" {
 		t.Errorf("the order has serial %q", got.Serial)
 	}
@@ -245,7 +245,7 @@ func TestStoppedBeforeSigning(t *testing.T) {
 			return sign.Certificate{}, late
 		})
 		order := b.finalized(slow)
-		done := slow.Issue(order)
+		done := slow.Issue(order, rules.CSR{})
 		running(b.worker(nil, func(context.Context, sign.Request) (sign.Certificate, error) {
 			return sign.Certificate{}, sign.ErrRefused
 		}), func() { time.Sleep(3 * 30 * time.Second) })

@@ -52,20 +52,20 @@ func Serve(s *rpc.Server, w *Worker) {
 func (w *Worker) answerTakeUp(ctx context.Context, r takeUpRequest) (takeUpResponse, error) {
 	switch r.Kind {
 	case kindAuthz:
-		return takeUpOne(ctx, w, w.validating, r, taking[rules.Authz]{w.takeLapsedAuthz, w.Validate})
+		return takeUpOne(ctx, w, w.validating, r, taking[rules.Authz, rules.Authz]{w.takeLapsedAuthz, w.Validate})
 	case kindOrder:
-		return takeUpOne(ctx, w, w.issuing, r, taking[rules.Order]{w.takeLapsedOrder, w.Issue})
+		return takeUpOne(ctx, w, w.issuing, r, taking[rules.Order, rules.Ended]{w.takeLapsedOrder, func(o rules.Order) <-chan rules.Ended { return w.Issue(o, rules.CSR{}) }})
 	}
 	return takeUpResponse{}, rpc.Refuse("there is no work on a %.20q", r.Kind)
 }
 
-// taking is how a record is taken up.
-type taking[T any] struct {
+// taking is how a record of type T is taken up, and comes to an outcome of type O.
+type taking[T, O any] struct {
 	take  func(tx *store.Tx, id string) (T, error) // its lease; store.ErrConflict if it is not due, or somebody's
-	start func(T) <-chan T
+	start func(T) <-chan O
 }
 
-func takeUpOne[T any](ctx context.Context, w *Worker, d *desk[T], r takeUpRequest, t taking[T]) (takeUpResponse, error) {
+func takeUpOne[T, O any](ctx context.Context, w *Worker, d *desk[O], r takeUpRequest, t taking[T, O]) (takeUpResponse, error) {
 	running, full := join(w, d, r.ID)
 	if full {
 		return takeUpResponse{State: stateFull}, nil

@@ -58,8 +58,9 @@ type Config struct {
 	Poll        time.Duration // how often lapsed leases are looked for; 0 means 1 s
 	Pause       time.Duration // before work that failed for an internal reason is tried again; 0 means 10 s
 	Again       time.Duration // before a validation that failed for now is tried again; doubled each time; 0 means 3 s
-	// EvidenceKept is how long the evidence of validations is kept; 0 means 30 days.
-	EvidenceKept time.Duration
+
+	Retention rules.Retention // what CleanUp leaves; a field that is 0 means that of rules.DefaultRetention
+	Profiles  []rules.Profile // those that are offered: how long CleanUp expects records to last; none means rules.Classic
 }
 
 // backlog is how much work may wait in memory for its turn. What is beyond it
@@ -72,7 +73,7 @@ type Worker struct {
 	name string // in leases: no other process has it
 
 	validating *desk[rules.Authz]
-	issuing    *desk[rules.Order]
+	issuing    *desk[rules.Ended]
 	permits    permits // what CAA permitted for orders that are being issued
 
 	mu      sync.Mutex // guards what follows, and the desks
@@ -90,12 +91,15 @@ func New(c Config) *Worker {
 	setDefault(&c.Poll, time.Second)
 	setDefault(&c.Pause, 10*time.Second)
 	setDefault(&c.Again, 3*time.Second)
-	setDefault(&c.EvidenceKept, 30*24*time.Hour)
+	if len(c.Profiles) == 0 {
+		c.Profiles = []rules.Profile{rules.Classic()}
+	}
+	c.Retention = c.Retention.Complete(c.Profiles)
 	w := &Worker{
 		Config:     c,
 		name:       rules.NewID(time.Now()),
 		validating: newDesk[rules.Authz](c.Validations),
-		issuing:    newDesk[rules.Order](c.Issuances),
+		issuing:    newDesk[rules.Ended](c.Issuances),
 	}
 	w.life, w.die = context.WithCancel(context.Background())
 	return w
@@ -118,10 +122,10 @@ func (w *Worker) Validate(a rules.Authz) <-chan rules.Authz {
 	return start(w, w.validating, a.ID, func(ctx context.Context) (rules.Authz, error) { return w.validate(ctx, a) })
 }
 
-// Issue issues the certificate for o, whose lease is this worker's. The channel yields o as it
-// ended, valid or invalid, and is closed; where it cannot end now, it is closed at once.
-func (w *Worker) Issue(o rules.Order) <-chan rules.Order {
-	return start(w, w.issuing, o.ID, func(ctx context.Context) (rules.Order, error) { return w.issue(ctx, o) })
+// Issue issues the certificate for o, whose lease is this worker's. csr is that of o, if it has been read here. The
+// channel yields o as it ended, valid or invalid, and is closed; where it cannot end now, it is closed at once.
+func (w *Worker) Issue(o rules.Order, csr rules.CSR) <-chan rules.Ended {
+	return start(w, w.issuing, o.ID, func(ctx context.Context) (rules.Ended, error) { return w.issue(ctx, o, csr) })
 }
 
 // Stop accepts no more work and waits for what is under way. When ctx ends first,

@@ -56,6 +56,7 @@ func hang(ctx context.Context, _ validate.Request) (validate.Result, error) {
 type bench struct {
 	t       *testing.T
 	db      *store.DB
+	file    string // of db
 	key     *acme.Key
 	account rules.Account
 }
@@ -73,7 +74,8 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 // newBench makes a bench, whose store the caller closes.
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db")})
+	file := filepath.Join(t.TempDir(), "db")
+	db, err := store.Open(t.Context(), store.Config{Path: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +87,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, db: db, key: key}
+	b := &bench{t: t, db: db, file: file, key: key}
 	account, problem := rules.NewAccount(policy(t), key, acme.NewAccount{}, time.Now())
 	if problem != nil {
 		t.Fatal(problem)
@@ -377,7 +379,7 @@ func TestValidityThatCannotBeGivenAnyMore(t *testing.T) {
 		})
 		order := b.finalized(w)
 		order.Validity.NotBefore = time.Now().Add(-2 * time.Hour)
-		<-w.Issue(order)
+		<-w.Issue(order, rules.CSR{})
 		if got := b.order(order.ID); got.Error == nil || got.Error.Type != acme.TypeMalformed || !strings.Contains(got.Error.Detail, "notBefore") {
 			t.Errorf("the order's error is %v", got.Error)
 		}
@@ -396,7 +398,7 @@ func TestRefusedBySigner(t *testing.T) {
 			return sign.Certificate{}, fmt.Errorf("%w: lint e_something", sign.ErrRefused)
 		})
 		order := b.finalized(w)
-		<-w.Issue(order)
+		<-w.Issue(order, rules.CSR{})
 		got := b.order(order.ID)
 		if got.Error == nil || got.Error.Type != acme.TypeServerInternal || got.CSR != nil {
 			t.Errorf("the order's error is %v", got.Error)
@@ -427,7 +429,7 @@ func TestKeyBlockedMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.update(func(tx *store.Tx) error { return tx.BlockKey(digest) })
-		<-w.Issue(order)
+		<-w.Issue(order, rules.CSR{})
 		if got := b.order(order.ID); got.Error == nil || got.Error.Type != acme.TypeBadCSR {
 			t.Errorf("the order's error is %v", got.Error)
 		}
@@ -446,7 +448,7 @@ func TestSignerOutOfOrderIsPutOff(t *testing.T) {
 		})
 		order := b.finalized(w)
 		running(w, func() {
-			<-w.Issue(order)
+			<-w.Issue(order, rules.CSR{})
 			if got := b.order(order.ID); got.Error != nil || got.CSR == nil {
 				t.Errorf("after a conflict: %+v", got)
 			}
