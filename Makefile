@@ -41,10 +41,6 @@ COUNT  ?= 1
 bench-go: ## the hot pieces, with allocations; for benchstat: COUNT=10 make bench-go > new.txt
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime 300ms -count $(COUNT) $(PIECES)
 
-SOAK ?= 10m
-soak: needs build ## a cluster under load whose parts break, for SOAK (10m): memory, descriptors, database and waits in the log
-	$(GO) test ./cmd/cairn -run '^TestClusterOutages$$' -v -count=1 -timeout 0 -soak $(SOAK)
-
 race: needs pebble ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
 
