@@ -23,7 +23,7 @@ func (f *Front) authorization(ctx context.Context, r accountRequest) (reply, err
 		}
 	}
 	answer := reply{status: http.StatusOK}
-	err := f.DB.View(ctx, func(tx *store.Tx) error {
+	err := f.DB.Look(ctx, func(tx *store.Tx) error {
 		authz, err := ownAuthz(tx, r)
 		if err != nil {
 			return err
@@ -163,6 +163,7 @@ func (f *Front) respond(ctx context.Context, r accountRequest) (settled rules.Au
 func (f *Front) attempt(ctx context.Context, r accountRequest) (begun *rules.Authz, err error) {
 	err = f.change(ctx, func(tx *store.Tx) error {
 		begun = nil
+		tx.Ahead(r.loadAccount, r.loadAuthz)
 		account, err := actor(tx, r)
 		if err != nil {
 			return err

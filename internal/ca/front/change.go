@@ -68,6 +68,11 @@ func refuseBlocked(tx *store.Tx, public crypto.PublicKey, kind acme.ProblemType)
 	if err != nil {
 		return err
 	}
+	return refuseIfBlocked(tx, digest, kind)
+}
+
+// refuseIfBlocked is refuseBlocked for a key by its digest (rules.KeyDigest).
+func refuseIfBlocked(tx *store.Tx, digest []byte, kind acme.ProblemType) error {
 	blocked, err := tx.KeyBlocked(digest)
 	if err != nil {
 		return fmt.Errorf("looking a key up among the blocked: %w", err)

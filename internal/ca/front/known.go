@@ -50,7 +50,7 @@ func (k *knownAccounts) load(ctx context.Context, id string) (account rules.Acco
 	k.mu.RLock()
 	changes := k.changes
 	k.mu.RUnlock()
-	err = k.db.View(ctx, func(tx *store.Tx) (err error) {
+	err = k.db.Look(ctx, func(tx *store.Tx) (err error) {
 		account, err = tx.Account(id)
 		return err
 	})

@@ -24,6 +24,13 @@ func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
 	answer := reply{status: http.StatusCreated}
 	var limits limited
 	err := f.change(ctx, func(tx *store.Tx) error {
+		tx.Ahead(r.loadAccount, func(tx *store.Tx) error {
+			_, err := tx.Standing(r.account.ID, maxStanding)
+			return err
+		}, func(tx *store.Tx) error {
+			_, err := tx.ValidAuthzs(r.account.ID, wanted.Identifiers)
+			return err
+		})
 		account, err := actor(tx, r)
 		if err == nil {
 			err = f.mustHaveAgreed(r.base, account)

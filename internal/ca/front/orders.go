@@ -89,10 +89,15 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 	if problem != nil {
 		return reply{}, problem
 	}
+	key, problemKey := keyOf(csr.PublicKey)
+	if problemKey != nil {
+		return reply{}, problemKey
+	}
 	var begun *rules.Order
 	var limits limited
 	err := f.change(ctx, func(tx *store.Tx) error {
 		begun = nil
+		tx.Ahead(r.loadAccount, r.loadOrder, key.loadHolder, key.loadBlocked)
 		if _, err := actor(tx, r); err != nil {
 			return err
 		}
@@ -116,7 +121,7 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		if problem := rules.CheckOnions(before, csr, f.onions(r, req, tx.Now)); problem != nil {
 			return problem
 		}
-		if err := refuseCertificateKey(tx, csr.PublicKey); err != nil {
+		if err := key.refuse(tx); err != nil {
 			return err
 		}
 		if err := f.chargeCertificate(tx, before, &limits); err != nil {
@@ -160,18 +165,40 @@ func (f *Front) onions(r accountRequest, req acme.Finalize, now time.Time) rules
 	return rules.OnionClaim{AccountURL: r.kid, Sets: req.OnionCAA, Now: now, Issuers: f.Policy.Proving.Issuers}
 }
 
-// refuseCertificateKey refuses to certify a key that any account has (RFC 8555 §11.1) or
-// that is known to be compromised (BR §6.1.1.3 (4)).
-func refuseCertificateKey(tx *store.Tx, public crypto.PublicKey) error {
+// certificateKey is a key that is to be certified, by what it is known by.
+type certificateKey struct {
+	thumbprint string // RFC 7638, as keys of accounts are known
+	digest     []byte // SHA-256 of the SubjectPublicKeyInfo, as compromised ones are
+}
+
+func keyOf(public crypto.PublicKey) (k certificateKey, err error) {
 	key, err := acme.NewKey(public)
 	if err != nil {
-		return fmt.Errorf("reading the key of a CSR that was checked: %w", err)
+		return k, fmt.Errorf("reading the key of a CSR that was checked: %w", err)
 	}
-	switch _, err := tx.AccountByKey(key.Thumbprint()); {
+	k.thumbprint = key.Thumbprint()
+	k.digest, err = rules.KeyDigest(public)
+	return k, err
+}
+
+func (k certificateKey) loadHolder(tx *store.Tx) error {
+	_, err := tx.AccountByKey(k.thumbprint)
+	return err
+}
+
+func (k certificateKey) loadBlocked(tx *store.Tx) error {
+	_, err := tx.KeyBlocked(k.digest)
+	return err
+}
+
+// refuse refuses to certify a key that any account has (RFC 8555 §11.1) or that is known to be
+// compromised (BR §6.1.1.3 (4)).
+func (k certificateKey) refuse(tx *store.Tx) error {
+	switch _, err := tx.AccountByKey(k.thumbprint); {
 	case err == nil:
 		return acme.Problemf(acme.TypeBadCSR, "the key of the CSR is the key of an account: make another one (RFC 8555 §11.1)")
 	case !errors.Is(err, store.ErrNotFound):
 		return fmt.Errorf("finding the account of a key: %w", err)
 	}
-	return refuseBlocked(tx, public, acme.TypeBadCSR)
+	return refuseIfBlocked(tx, k.digest, acme.TypeBadCSR)
 }

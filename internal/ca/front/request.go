@@ -187,6 +187,23 @@ func actor(tx *store.Tx, r accountRequest) (rules.Account, error) {
 	return account, nil
 }
 
+// What most changes read first; see store.Tx.Ahead.
+
+func (r accountRequest) loadAccount(tx *store.Tx) error {
+	_, err := tx.Account(r.account.ID)
+	return err
+}
+
+func (r accountRequest) loadOrder(tx *store.Tx) error {
+	_, err := tx.Order(r.ids[0])
+	return err
+}
+
+func (r accountRequest) loadAuthz(tx *store.Tx) error {
+	_, err := tx.Authz(r.ids[0])
+	return err
+}
+
 // readBody reads the body of a POST, which must be a JWS by its media type (RFC 8555 §6.2).
 func readBody(v *visit) ([]byte, *acme.Problem) {
 	if !isJOSE(v.Header.Values("Content-Type")) {

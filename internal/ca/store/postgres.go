@@ -127,6 +127,15 @@ func (db *serverDB) view(ctx context.Context, fn func(*Tx) error) error {
 	return db.transact(ctx, beginView, fn)
 }
 
+// look runs fn without a transaction, as far as its first read, and in a view if there is a second one.
+func (db *serverDB) look(ctx context.Context, fn func(*Tx) error) error {
+	err := db.transact(ctx, noBegin, fn)
+	if errors.Is(err, errMore) {
+		err = db.view(ctx, fn)
+	}
+	return err
+}
+
 // transact runs fn in transactions that begin with begin, until one comes to an end of its own.
 func (db *serverDB) transact(ctx context.Context, begin string, fn func(*Tx) error) error {
 	if db.closed.Load() {
@@ -178,7 +187,7 @@ func (db *serverDB) attempt(ctx context.Context, begin string, fn func(*Tx) erro
 	if !ok {
 		return 0, errors.New("the pool has a connection that was not set up")
 	}
-	s.ctx, s.begin = ctx, begin
+	s.ctx, s.begin, s.single = ctx, begin, begin == noBegin
 	defer s.undo() // what is not committed, also where fn panics
 	now, known := db.clock.now()
 	if !known {
@@ -197,7 +206,7 @@ func (db *serverDB) attempt(ctx context.Context, begin string, fn func(*Tx) erro
 		return db.judge(begin, either(err, failed), failed)
 	case err != nil:
 		return 0, err
-	case begin == beginView:
+	case begin != beginUpdate:
 		return 0, nil
 	}
 	return db.commit(s)
@@ -273,7 +282,7 @@ func (db *serverDB) judge(begin string, err, cause error) (worth int, _ error) {
 	case "55P03", "57014": // lock_not_available, query_canceled: enough time has passed
 		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case "25006": // read_only_sql_transaction: the primary is another one now
-		if begin == beginView {
+		if begin != beginUpdate {
 			return 0, err
 		}
 	case "26000", "0A000": // a pooler, or a change of the schema, has made prepared statements useless

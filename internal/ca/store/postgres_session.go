@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -25,6 +26,7 @@ const roundTripTimeout = 4 * time.Second
 const (
 	beginUpdate  = "BEGIN"
 	beginView    = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	noBegin      = "" // one statement that is a transaction by itself
 	commitUpdate = "COMMIT"
 	rollback     = "ROLLBACK"
 	readClock    = "SELECT clock_timestamp()"
@@ -40,6 +42,9 @@ type serverSession struct {
 
 	ctx     context.Context // of the transaction; looked at between statements
 	begin   string          // the BEGIN that the next statement takes along, or ""
+	single  bool            // there is one read and no transaction
+	looked  bool            // that has been made
+	ahead   []answered      // reads that were made ahead, until something is written
 	warned  string          // the last warning of the server's
 	params  [][]byte        // for reuse, as are the next two
 	encoded []byte
@@ -56,8 +61,83 @@ type serverStatement struct {
 // The format codes of Bind: everything is binary.
 var binaryFormat = []int16{1}
 
+// answered is a read that was made ahead, and its answer.
+type answered struct {
+	statement *serverStatement
+	args      []any
+	rows      [][][]byte
+}
+
+// readAhead runs SELECTs in one round trip and keeps the answers.
+func (s *serverSession) readAhead(list []write) error {
+	if err := s.ctx.Err(); err != nil || len(list) == 0 || s.single {
+		return err
+	}
+	batch := make([]bound, 0, len(list)+1)
+	for _, w := range list {
+		if !allStorable(w.args) {
+			continue // no row has it
+		}
+		statement, err := s.prepare(w.query, w.args)
+		if err != nil {
+			return err
+		}
+		batch = append(batch, bound{statement, w.args})
+	}
+	s.ahead = make([]answered, len(batch))
+	for i, b := range batch {
+		s.ahead[i] = answered{statement: b.statement, args: b.args}
+	}
+	first := 0
+	if s.begin != "" {
+		first = 1
+	}
+	_, err := s.send(func(i int, values [][]byte) error {
+		kept := make([][]byte, len(values))
+		for k, value := range values {
+			if value != nil {
+				kept[k] = append([]byte{}, value...)
+			}
+		}
+		a := &s.ahead[i-first]
+		a.rows = append(a.rows, kept)
+		return nil
+	}, batch...)
+	return err
+}
+
+// atHand answers a read that was made ahead.
+func (s *serverSession) atHand(query string, args []any, each func(*row) error) (ok bool, err error) {
+	statement := s.statements[query]
+	for _, a := range s.ahead {
+		if a.statement != statement || !slices.EqualFunc(a.args, args, sameValue) {
+			continue
+		}
+		for _, values := range a.rows {
+			if err := s.read(each, statement, values); err != nil {
+				return true, err
+			}
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+func sameValue(a, b any) bool {
+	if octets, ok := a.([]byte); ok {
+		others, ok := b.([]byte)
+		return ok && bytes.Equal(octets, others)
+	}
+	_, other := b.([]byte)
+	return !other && a == b
+}
+
+// errMore: there is another read where there was to be one.
+var errMore = errors.New("a look turned out to be a view")
+
 // exec runs a statement and returns how many rows it changed.
 func (s *serverSession) exec(query string, args ...any) (int64, error) {
+	s.ahead = nil
 	tag, err := s.run(query, args, nil)
 	return tag.RowsAffected(), err
 }
@@ -67,6 +147,7 @@ func (s *serverSession) execAll(list []write) (changed []int64, err error) {
 	if err := s.ctx.Err(); err != nil {
 		return nil, err
 	}
+	s.ahead = nil
 	batch := make([]bound, 0, len(list)+1)
 	for _, w := range list {
 		statement, err := s.prepare(w.query, w.args)
@@ -84,13 +165,27 @@ func (s *serverSession) execAll(list []write) (changed []int64, err error) {
 
 // query runs a statement and calls each for every row.
 func (s *serverSession) query(query string, args []any, each func(*row) error) error {
-	for _, arg := range args {
-		if text, ok := arg.(string); ok && !storable(text) {
-			return nil // no row has it
-		}
+	if !allStorable(args) {
+		return nil // no row has it
 	}
+	if ok, err := s.atHand(query, args, each); ok {
+		return err
+	}
+	if s.single && s.looked {
+		return errMore
+	}
+	s.looked = true
 	_, err := s.run(query, args, each)
 	return err
+}
+
+func allStorable(args []any) bool {
+	for _, arg := range args {
+		if text, ok := arg.(string); ok && !storable(text) {
+			return false
+		}
+	}
+	return true
 }
 
 // survives: on PostgreSQL every error ends the transaction.
@@ -108,7 +203,16 @@ func (s *serverSession) run(query string, args []any, each func(*row) error) (pg
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	tags, err := s.send(each, bound{statement, args})
+	last := 0 // of what is sent
+	if s.begin != "" {
+		last = 1
+	}
+	tags, err := s.send(func(i int, values [][]byte) error {
+		if each == nil || i != last {
+			return nil
+		}
+		return s.read(each, statement, values)
+	}, bound{statement, args})
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
@@ -117,7 +221,7 @@ func (s *serverSession) run(query string, args []any, each func(*row) error) (pg
 
 // send runs statements in the transaction, together with its BEGIN if that has not been sent, and returns the tags of
 // those that succeeded.
-func (s *serverSession) send(each func(*row) error, list ...bound) (tags []pgconn.CommandTag, err error) {
+func (s *serverSession) send(each rowFunc, list ...bound) (tags []pgconn.CommandTag, err error) {
 	if s.begin == "" {
 		return s.roundTrip(each, list...)
 	}
@@ -156,6 +260,7 @@ func (s *serverSession) commit() error {
 
 // undo ends the transaction if it goes on.
 func (s *serverSession) undo() {
+	s.ahead, s.single, s.looked = nil, false, false
 	if s.begin != "" {
 		s.begin = ""
 		return
@@ -218,9 +323,13 @@ type bound struct {
 	args      []any
 }
 
-// roundTrip sends statements and reads all of their answers. each is called for the rows of the last one. It
+// rowFunc is called for each row of the answers to statements that were sent together: it is of the statement with
+// that index. The values are valid during the call.
+type rowFunc func(statement int, values [][]byte) error
+
+// roundTrip sends statements and reads all of their answers. It
 // returns the tags of those that succeeded: all, where there is no error.
-func (s *serverSession) roundTrip(each func(*row) error, list ...bound) (tags []pgconn.CommandTag, err error) {
+func (s *serverSession) roundTrip(each rowFunc, list ...bound) (tags []pgconn.CommandTag, err error) {
 	if err := s.patience(); err != nil {
 		return nil, err
 	}
@@ -239,7 +348,7 @@ func (s *serverSession) roundTrip(each func(*row) error, list ...bound) (tags []
 }
 
 // answers reads the answers to what roundTrip has sent, up to the server's being ready for more.
-func (s *serverSession) answers(each func(*row) error, list []bound) (tags []pgconn.CommandTag, err error) {
+func (s *serverSession) answers(each rowFunc, list []bound) (tags []pgconn.CommandTag, err error) {
 	keep := func(e error) {
 		if err == nil {
 			err = e
@@ -255,8 +364,8 @@ func (s *serverSession) answers(each func(*row) error, list []bound) (tags []pgc
 		}
 		switch msg := msg.(type) {
 		case *pgproto3.DataRow:
-			if err == nil && each != nil && len(tags) == len(list)-1 {
-				keep(s.read(each, list[len(tags)].statement, msg.Values))
+			if err == nil && each != nil {
+				keep(each(len(tags), msg.Values))
 			}
 		case *pgproto3.CommandComplete:
 			tags = append(tags, pgconn.NewCommandTag(string(msg.CommandTag)))

@@ -59,16 +59,14 @@ type Config struct {
 
 // DB is an open database. It is safe for concurrent use. A SQLite file is to be
 // used by one process at a time; the caller sees to that.
-type DB struct {
-	engine engine
-	keys   keyMemo
-}
+type DB struct{ engine engine }
 
 // engine runs transactions. There are two: a file with one writer (sqlite.go) and a pool of
 // connections to a server (postgres.go).
 type engine interface {
 	update(ctx context.Context, fn func(*Tx) error) error
 	view(ctx context.Context, fn func(*Tx) error) error
+	look(ctx context.Context, fn func(*Tx) error) error
 	close() error
 }
 
@@ -126,21 +124,13 @@ func (db *DB) Shared() bool {
 // others share the commit; on PostgreSQL it is undone, unless the commit was under way.
 // When too many wait, Update fails at once with ErrBusy.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
-	return db.engine.update(ctx, db.ready(fn))
+	return db.engine.update(ctx, fn)
 }
 
 // View runs fn on one moment of the database, in the caller's goroutine. fn reads
 // only, does not wait for anything, calls neither View nor Update, and may run several times.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	return db.engine.view(ctx, db.ready(fn))
-}
-
-// ready gives fn's transaction what all of them share.
-func (db *DB) ready(fn func(*Tx) error) func(*Tx) error {
-	return func(tx *Tx) error {
-		tx.keys = &db.keys
-		return fn(tx)
-	}
+	return db.engine.view(ctx, fn)
 }
 
 // Close finishes the updates that wait, waits for the views that run and closes

@@ -56,6 +56,9 @@ func suite(t *testing.T, open opener) {
 		{"OldCertificates", testOldCertificates},
 		{"ReplacedByWhatIsGone", testReplacedByWhatIsGone},
 		{"PastKeysAreBounded", testPastKeysAreBounded},
+		{"Ahead", testAhead},
+		{"AtOnce", testAtOnce},
+		{"Look", testLook},
 		{"NotFound", testNotFound},
 		{"ViewsSeeOneMoment", testViewsSeeOneMoment},
 	} {

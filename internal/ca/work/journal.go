@@ -23,7 +23,7 @@ var _ sign.Journal = Journal{}
 
 // Lookup finds what was reserved or issued for an order; see sign.Journal.
 func (j Journal) Lookup(ctx context.Context, order string) (entry sign.Entry, found bool, err error) {
-	err = j.DB.View(ctx, func(tx *store.Tx) error {
+	err = j.DB.Look(ctx, func(tx *store.Tx) error { // most have none
 		c, err := tx.CertificateOf(order)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
@@ -73,6 +73,11 @@ func (j Journal) Settle(ctx context.Context, e sign.Entry) error {
 		return fmt.Errorf("reading the key of serial %s: %w", e.Serial, err)
 	}
 	return conflict(j.DB.Update(ctx, func(tx *store.Tx) error {
+		tx.Ahead(
+			func(tx *store.Tx) error { _, err := tx.Certificate(e.Serial); return err },
+			func(tx *store.Tx) error { _, err := tx.KeyBlocked(key); return err },
+			func(tx *store.Tx) error { _, err := tx.Order(e.Order); return err },
+		)
 		reserved, err := tx.Certificate(e.Serial)
 		if errors.Is(err, store.ErrNotFound) {
 			return store.ErrConflict
@@ -88,32 +93,31 @@ func (j Journal) Settle(ctx context.Context, e sign.Entry) error {
 		if settled, err = withKey(tx, settled, key); err != nil {
 			return err
 		}
-		if err := tx.UpdateCertificate(reserved, settled); err != nil {
-			return err
-		}
-		return j.issued(tx, settled)
+		return j.issued(tx, reserved, settled)
 	}))
 }
 
-// issued ends the order of a certificate.
-func (j Journal) issued(tx *store.Tx, c rules.Certificate) error {
-	order, err := tx.Order(c.Order)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil // the CA's own certificates have none
+// issued saves a certificate that has been issued, and ends its order.
+func (j Journal) issued(tx *store.Tx, reserved, settled rules.Certificate) error {
+	order, err := tx.Order(settled.Order)
+	if errors.Is(err, store.ErrNotFound) { // the CA's own certificates have none
+		return tx.UpdateCertificate(reserved, settled)
 	}
 	if err != nil {
-		return fmt.Errorf("finding the order of serial %s: %w", c.Serial, err)
+		return fmt.Errorf("finding the order of serial %s: %w", settled.Serial, err)
 	}
 	if order.Serial != "" || order.Error != nil {
 		return store.ErrConflict // it has ended otherwise, and then the reservation has been given up
 	}
-	if err := tx.UpdateOrder(order, order.Issued(c.Serial)); err != nil {
-		return fmt.Errorf("ending order %s: %w", order.ID, err)
+	if err := tx.AtOnce(func(tx *store.Tx) error {
+		return errors.Join(tx.UpdateCertificate(reserved, settled), tx.UpdateOrder(order, order.Issued(settled.Serial)))
+	}); err != nil {
+		return fmt.Errorf("ending order %s with serial %s: %w", order.ID, settled.Serial, err)
 	}
 	if !j.Named {
 		return nil
 	}
-	return tx.NameCertificate(c, order.Identifiers)
+	return tx.NameCertificate(settled, order.Identifiers)
 }
 
 func entryOf(c rules.Certificate) sign.Entry {

@@ -148,13 +148,15 @@ func (w *Worker) settle(ctx context.Context, a rules.Authz, found finding) (afte
 			return err
 		}
 		after = a.Settle(outcome, tx.Now)
-		if err := tx.UpdateAuthz(a, after); err != nil {
+		if err := tx.AtOnce(func(tx *store.Tx) error {
+			return errors.Join(tx.UpdateAuthz(a, after), insertAttempts(tx, a, found.seen))
+		}); err != nil {
 			return fmt.Errorf("settling authorization %s: %w", a.ID, err)
 		}
 		if err := w.count(tx, a, after); err != nil {
 			return fmt.Errorf("counting authorization %s: %w", a.ID, err)
 		}
-		return insertAttempts(tx, a, found.seen)
+		return nil
 	})
 	return after, err
 }
