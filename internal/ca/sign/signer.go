@@ -96,6 +96,10 @@ type Request struct {
 
 	// What the order asked for, in whole seconds; zero leaves it to the profile (RFC 8555 §7.4).
 	NotBefore, NotAfter time.Time
+
+	// First says that nobody can have asked for this order before, so that the journal need not be looked at. Where
+	// that is wrong, the answer is ErrConflict, and the next request finds out.
+	First bool
 }
 
 // Certificate is a signed and journalled certificate.
@@ -121,12 +125,16 @@ func (s *Signer) Certificate(ctx context.Context, r Request) (Certificate, error
 		return Certificate{}, fmt.Errorf("signing a certificate: %w: there is no order", ErrRefused)
 	}
 	// 1. What became of this order before? A crash here or in step 2 leaves nothing.
-	before, found, err := s.journal.Lookup(ctx, r.Order)
-	if err != nil {
-		return Certificate{}, fmt.Errorf("looking up order %s in the journal: %w", r.Order, err)
-	}
-	if found && len(before.DER) != 0 {
-		return s.settled(before, r)
+	var before Entry
+	if !r.First {
+		var found bool
+		var err error
+		if before, found, err = s.journal.Lookup(ctx, r.Order); err != nil {
+			return Certificate{}, fmt.Errorf("looking up order %s in the journal: %w", r.Order, err)
+		}
+		if found && len(before.DER) != 0 {
+			return s.settled(before, r)
+		}
 	}
 	// A reservation without a result is never signed again: the bytes would
 	// differ, and the first ones may exist. Step 3 abandons it for a new serial.

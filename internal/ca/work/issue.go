@@ -17,14 +17,21 @@ import (
 // It may be called any number of times for the same order, on any machine: the
 // signer's journal makes one certificate of it.
 func (w *Worker) issue(ctx context.Context, o rules.Order, csr rules.CSR) (rules.Ended, error) {
-	if csr.DER == nil || !bytes.Equal(csr.DER, o.CSR) {
+	first := csr.DER != nil && bytes.Equal(csr.DER, o.CSR) // it has just been finalized here
+	if !first {
 		var problem *acme.Problem
 		if csr, problem = w.CSR.Parse(o.CSR); problem != nil {
 			return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
 		}
 	}
-	// The key may have been reported as compromised since the order was finalized.
-	blocked, outdated, err := w.beforeSigning(ctx, o, csr.PublicKey)
+	// The key may have been reported as compromised since the order was finalized. Where that was a moment ago, the
+	// journal's look at it is soon enough: it revokes the certificate as it is recorded.
+	var blocked bool
+	var outdated []rules.Recheck
+	var err error
+	if !first || w.Config.CAA.AppliesToAny(o.Identifiers) {
+		blocked, outdated, err = w.beforeSigning(ctx, o, csr.PublicKey)
+	}
 	switch {
 	case err != nil:
 		return rules.Ended{}, w.putOffOrder(o, err)
@@ -39,11 +46,11 @@ func (w *Worker) issue(ctx context.Context, o rules.Order, csr rules.CSR) (rules
 	case problem != nil:
 		return w.end(ctx, o, o.Fail(problem))
 	}
-	return w.sign(ctx, o, csr)
+	return w.sign(ctx, o, csr, first)
 }
 
-// sign has the certificate for o signed, and ends o.
-func (w *Worker) sign(ctx context.Context, o rules.Order, csr rules.CSR) (rules.Ended, error) {
+// sign has the certificate for o signed, and ends o. first says that nobody can have tried to before.
+func (w *Worker) sign(ctx context.Context, o rules.Order, csr rules.CSR, first bool) (rules.Ended, error) {
 	certificate, err := w.Signer.Certificate(ctx, sign.Request{
 		Order:       o.ID,
 		Profile:     o.Profile,
@@ -52,6 +59,7 @@ func (w *Worker) sign(ctx context.Context, o rules.Order, csr rules.CSR) (rules.
 		MustStaple:  csr.MustStaple,
 		NotBefore:   o.Validity.NotBefore,
 		NotAfter:    o.Validity.NotAfter,
+		First:       first,
 	})
 	switch {
 	case errors.Is(err, sign.ErrValidity) && o.Validity != (rules.Validity{}):
