@@ -30,7 +30,8 @@ import (
 //	             killed after: before the authorization is settled
 //	certificate  killed before: after 1, finalize's commit
 //	             killed after: after 7, before the order is valid
-//	lookup       killed before or after: before or after 2
+//	lookup       killed before or after: before or after 2. The first attempt does not look, so it loses its
+//	             reservation, and the fault is at the second one
 //	reserve      killed before: after 3; killed after: after 4
 //	settle       killed before: after 5; killed after: after 6
 var (
@@ -232,6 +233,7 @@ type failure struct {
 	moment      string // instead of a step: an answer, after which the process is killed
 	mu          sync.Mutex
 	done        bool
+	led         bool // the attempt before the one at which it is to happen has failed
 }
 
 var errInjected = errors.New("injected failure")
@@ -295,11 +297,23 @@ func (j failingJournal) Lookup(ctx context.Context, order string) (e sign.Entry,
 }
 
 func (j failingJournal) Reserve(ctx context.Context, e sign.Entry, replaces string) error {
+	if strings.HasPrefix(e.Order, "https-") == j.own && j.leads() {
+		return errInjected
+	}
 	return j.of(e.Order, "reserve", func() error { return j.Journal.Reserve(ctx, e, replaces) })
 }
 
 func (j failingJournal) Settle(ctx context.Context, e sign.Entry) error {
 	return j.of(e.Order, "settle", func() error { return j.Journal.Settle(ctx, e) })
+}
+
+// leads reports whether an attempt is to fail so that there is another, which looks the order up.
+func (f *failure) leads() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.step == "lookup" && !f.own && !f.led
+	f.led = f.led || now
+	return now
 }
 
 // of runs a step of the kind of order that the failure is for, and leaves the other kind alone.
