@@ -9,9 +9,6 @@ import (
 	"testing"
 )
 
-// Commits is how many transactions have been committed.
-func (db *DB) Commits() int64 { return db.commits.Load() }
-
 // Waiting is how many updates are in the queue.
 func (db *DB) Waiting() int { return len(db.queue) }
 

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/ca/load"
 )
 
 // What a caller may want to tell apart. They come wrapped: use errors.Is.
@@ -25,9 +27,11 @@ var (
 	ErrExists   = errors.New("already in the database")            // a key or something else that is unique is taken
 	ErrConflict = errors.New("changed by somebody else meanwhile") // a compare-and-swap was lost
 	ErrBusy     = errors.New("the database has more to do than it can take on")
-	ErrClosed   = errors.New("the database is closed")
-	ErrForeign  = errors.New("the file is not a database of Cairn's")
-	ErrNewer    = errors.New("the database was made by a newer version of the program")
+	// ErrUnavailable: the database cannot be reached, or does not answer in time.
+	ErrUnavailable = errors.New("the database does not answer")
+	ErrClosed      = errors.New("the database is closed")
+	ErrForeign     = errors.New("the file is not a database of Cairn's")
+	ErrNewer       = errors.New("the database was made by a newer version of the program")
 )
 
 // Config says where the database is. Path is required.
@@ -43,6 +47,8 @@ type Config struct {
 	Volatile bool
 	// Now is the clock that Tx.Now is read from; nil means time.Now.
 	Now func() time.Time
+	// Observe is told of each transaction once it has come to its end, in the caller's goroutine; nil for nobody.
+	Observe func(context.Context, Transaction)
 }
 
 // DB is an open database. It is safe for concurrent use. The directory is to be
@@ -60,6 +66,9 @@ type DB struct {
 	closed bool
 
 	commits atomic.Int64 // transactions that were committed
+
+	observe func(context.Context, Transaction)
+	updates load.Gauge // that have not been answered
 }
 
 // Open opens the database of c, makes it if there is none, and brings its schema up to date.
@@ -86,7 +95,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		}
 	}
 	db := &DB{
-		log: c.Log, now: c.Now, writer: writer,
+		log: c.Log, now: c.Now, writer: writer, observe: c.Observe,
 		readers: make(chan *session, c.Readers), ended: make(chan struct{}), queue: make(chan *request, c.Queue),
 	}
 	for range c.Readers {

@@ -76,9 +76,8 @@ func (tx *Tx) check(err error) error {
 	return err
 }
 
-// View runs fn on one moment of the database, in the caller's goroutine. fn reads
-// only, does not wait for anything, and calls neither View nor Update.
-func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
+// view is View, on one of the readers.
+func (db *DB) view(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -37,18 +37,8 @@ type panicked struct {
 
 var errDead = errors.New("an update ended the transaction")
 
-// Update runs fn in a transaction and returns once what it did is on disk, or
-// its error. Others may share the commit; fn's error undoes only what fn did.
-//
-// fn runs in another goroutine, while the caller waits. It does no I/O, is
-// short, calls neither Update nor View, and may run twice, of which only the
-// last run counts: what it hands out counts after Update returned nil.
-//
-// If ctx ends before fn starts, fn does not run. If it ends later, Update returns
-// ctx.Err() without waiting for the disk: fn no longer runs, and what it did is
-// committed like that of others. A panic of fn goes on in the caller's goroutine.
-// When too many updates wait, Update fails at once with ErrBusy.
-func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+// update is Update: fn is a member of a transaction of the writer's goroutine.
+func (db *DB) update(ctx context.Context, fn func(*Tx) error) error {
 	r := &request{ctx: ctx, fn: fn, done: make(chan struct{})}
 	if err := db.enqueue(r); err != nil {
 		return err
