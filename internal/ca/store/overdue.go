@@ -17,7 +17,7 @@ func (tx *Tx) OverdueOrder() (time.Duration, error) {
 }
 
 func (tx *Tx) overdue(query string) (age time.Duration, err error) {
-	err = tx.each(func(r *row) error { age = tx.Now.Sub(r.time()); return nil }, query, millis(tx.Now))
+	err = tx.each(func(r *row) error { age = tx.Now.Sub(r.moment()); return nil }, query, millis(tx.Now))
 	if err != nil {
 		return 0, fmt.Errorf("finding the oldest work: %w", err)
 	}
