@@ -19,6 +19,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/crl"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
 	"github.com/cairn-ca/cairn/internal/ca/front"
+	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/profile"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
@@ -56,6 +57,7 @@ type Config struct {
 	Perspectives  Perspectives   // how remote perspectives are asked, where there are any
 	Limits        rules.Limits   // the rate limits that are on; nil means rules.DefaultLimits
 	EvidenceKept  time.Duration  // how long the evidence of validations is kept; 0 means 30 days
+	Observe       Observe        // how the operator watches
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
 	Seams Seams
@@ -96,6 +98,7 @@ type CA struct {
 	rootCRLs  *crl.Publisher
 	own       *ownCertificate
 	front     http.Handler
+	observe   *observer
 
 	https, http net.Listener
 	url         string              // https://HOST[:PORT], without a path
@@ -127,7 +130,7 @@ func Open(ctx context.Context, c Config) (*CA, error) {
 	}
 	ca := &CA{config: c, log: c.Log}
 	steps := []func(context.Context) error{
-		ca.listen, ca.openDirectory, ca.openHierarchy, ca.openStore, ca.openSigner, ca.checkProfiles, ca.openFront,
+		ca.openObserver, ca.listen, ca.openDirectory, ca.openHierarchy, ca.openStore, ca.openSigner, ca.checkProfiles, ca.openFront,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -198,7 +201,7 @@ func (c *CA) openHierarchy(context.Context) error {
 
 // openStore opens the database.
 func (c *CA) openStore(ctx context.Context) (err error) {
-	c.db, err = store.Open(ctx, store.Config{Path: c.dir.Database(), Log: c.log})
+	c.db, err = store.Open(ctx, store.Config{Path: c.dir.Database(), Log: c.log, Observe: c.observe.transaction})
 	return err
 }
 
@@ -212,11 +215,12 @@ func (c *CA) openSigner(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lists := through[crl.Signer](c.config.Seams.CRL, signer)
+	lists := c.observe.lists(through[crl.Signer](c.config.Seams.CRL, signer))
 	if err := c.openWorker(ctx, signer); err != nil {
 		return err
 	}
-	c.leafCRLs = crl.New(crl.Config{DB: c.db, Signer: lists, Issuers: c.hierarchy.issuerIDs(), URLs: c.hierarchy.crlURLs(), Log: c.log})
+	c.leafCRLs = crl.New(crl.Config{DB: c.db, Signer: lists, Issuers: c.hierarchy.issuerIDs(), URLs: c.hierarchy.crlURLs(), Log: c.log,
+		Pulse: c.observe.publishing})
 	// A root's CRL changes when an issuer is revoked, which is once in a blue moon. It must
 	// outlive the time for which the root's key is locked away.
 	c.rootCRLs = crl.New(crl.Config{DB: c.db, Signer: lists, Issuers: c.hierarchy.rootIDs(), Log: c.log,
@@ -243,14 +247,15 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 		Allow: c.config.AllowTargets, Log: c.log,
 	})
 	c.roles = &roleCA{dir: c.dir}
-	c.remote = newPerspectives(c.config.Perspectives, c.db, c.roles, c.log)
+	c.remote = newPerspectives(c.config.Perspectives, c.db, c.roles, c.observe)
 	c.worker = work.New(work.Config{
 		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause, EvidenceKept: c.config.EvidenceKept,
 		Proving:   c.proving,
 		CAA:       c.caa,
 		Limits:    c.config.Limits,
-		Signer:    through[work.Signer](c.config.Seams.Signer, signer),
-		Validator: through[work.Validator](c.config.Seams.Validator, c.remote.quorum(prober)),
+		Signer:    c.observe.certificates(through[work.Signer](c.config.Seams.Signer, signer)),
+		Validator: c.observe.perspective(metrics.Quorum, through[work.Validator](c.config.Seams.Validator, c.remote.quorum(c.observe.perspective(metrics.Local, prober)))),
+		Metrics:   c.observe.metrics, Pulse: c.observe.working,
 	})
 	return c.worker.RecoverAll(ctx)
 }
@@ -263,14 +268,14 @@ func (c *CA) openFront(ctx context.Context) error {
 	}
 	handler, err := front.New(front.Config{
 		Limits: c.config.Limits,
-		DB:     c.db, Worker: c.worker, Log: c.log,
+		DB:     c.db, Worker: c.worker, Log: c.log, Metrics: c.observe.metrics, Backlog: c.observe.backlog,
 		Policy: c.policy(), ExternalKeys: c.config.EAB.Keys, LinkKey: linkKey,
 		URL: c.url, OwnHost: c.own.owns, Chains: c.hierarchy.chains, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
 	})
 	if err != nil {
 		return err
 	}
-	c.front = handler
+	c.front, c.observe.front = c.observe.public(handler), handler
 	if c.dir.FirstRun() {
 		return c.dir.Complete() // the marker, last of all
 	}

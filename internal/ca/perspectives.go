@@ -48,6 +48,7 @@ type perspectives struct {
 	roles  *roleCA
 	log    *slog.Logger
 	wake   chan struct{} // of capacity 1: one has joined
+	watch  *observer
 
 	mu      sync.Mutex // guards what follows
 	listed  time.Time
@@ -55,14 +56,14 @@ type perspectives struct {
 	clients map[string]*http.Client // by connection
 }
 
-func newPerspectives(c Perspectives, db *store.DB, roles *roleCA, log *slog.Logger) *perspectives {
+func newPerspectives(c Perspectives, db *store.DB, roles *roleCA, watch *observer) *perspectives {
 	if c.Timeout == 0 {
 		c.Timeout = 15 * time.Second
 	}
 	if c.Check == 0 {
 		c.Check = time.Minute
 	}
-	return &perspectives{config: c, db: db, roles: roles, log: log, wake: make(chan struct{}, 1), clients: make(map[string]*http.Client)}
+	return &perspectives{config: c, db: db, roles: roles, log: watch.ca.log, watch: watch, wake: make(chan struct{}, 1), clients: make(map[string]*http.Client)}
 }
 
 // quorum is the local perspective with all remote ones.
@@ -89,7 +90,7 @@ func (p *perspectives) remotes(ctx context.Context) (remotes []validate.Perspect
 		}
 		place := validate.Place{Name: v.Node, RIR: v.RIR}
 		remotes = append(remotes, validate.Perspective{
-			Place: place, Vantage: validate.Remote{Place: place, Client: client, Timeout: p.config.Timeout},
+			Place: place, Vantage: p.watch.perspective(v.Node, validate.Remote{Place: place, Client: client, Timeout: p.config.Timeout}),
 		})
 	}
 	return remotes, nil

@@ -20,7 +20,7 @@ const drain = 10 * time.Second
 // it accepts nothing more, finishes what is in hand or hands it back, and closes
 // the data directory. A nil error means that it was told to end and did.
 func (c *CA) Serve(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := c.observe.drained(ctx)
 	defer cancel()
 	enrolment := &enrolment{db: c.db, roles: c.roles, added: c.remote.joined}
 	https := c.server(split(enrolment.handler(&rpc.Server{Log: c.log}), c.front))
@@ -30,12 +30,12 @@ func (c *CA) Serve(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context){
 		c.worker.Run, c.worker.FollowKeys, c.worker.CleanUp, c.leafCRLs.Run, c.rootCRLs.Run, c.own.run, c.watchIssuer, c.operate,
-		c.remote.run,
+		c.remote.run, c.observe.run,
 	} {
 		loops.Go(func() { loop(ctx) })
 	}
 	failed := make(chan error, 2)
-	limit := newLimit()
+	limit := c.observe.limit
 	loops.Go(func() { failed <- https.ServeTLS(limit.on(c.https), "", "") })
 	loops.Go(func() { failed <- plain.Serve(limit.on(c.http)) })
 
@@ -74,6 +74,7 @@ func (c *CA) server(handler http.Handler) *http.Server {
 // Close frees what Open took. Serve calls it; only who does not Serve needs to.
 func (c *CA) Close() error {
 	var err error
+	c.observe.close()
 	if c.https != nil {
 		_ = c.https.Close() // closed by its server, as a rule
 	}

@@ -54,7 +54,9 @@ func chance(percent int) bool { return percent > 0 && rand.IntN(100) < percent }
 
 // redeem spends a nonce and reports whether the request that has it goes on.
 func (f *Front) redeem(nonce string) bool {
-	return f.nonces.redeem(nonce) && !chance(f.Manners.RejectNonces)
+	good := f.nonces.redeem(nonce) && !chance(f.Manners.RejectNonces)
+	f.Metrics.Redeemed(good)
+	return good
 }
 
 // before is what Manners has to say about a request that nobody has looked at yet.

@@ -35,11 +35,10 @@ func (p *Pulse) Beat() {
 	}
 }
 
-// Name is what the loop is called.
-func (p *Pulse) Name() string { return p.name }
-
 // Check fails if the loop is stuck.
-func (p *Pulse) Check(context.Context) error {
+func (p *Pulse) Check() Check { return Check{Name: p.name, Ask: p.ask} }
+
+func (p *Pulse) ask(context.Context) error {
 	if silent := time.Since(p.began) - time.Duration(p.last.Load()); silent > p.limit {
 		return fmt.Errorf("it has not gone round for %s", silent.Round(time.Second))
 	}
@@ -57,13 +56,13 @@ type State struct {
 type Check struct {
 	Name string
 	Ask  func(context.Context) error
+	Keep time.Duration // for how long an answer is good
 }
 
 // Checks is a list of checks that are asked together, by whoever asks for them, and not more often
 // than their answers are worth.
 type Checks struct {
 	list    []*check
-	keep    time.Duration
 	timeout time.Duration
 }
 
@@ -75,9 +74,9 @@ type check struct {
 	err   error
 }
 
-// NewChecks makes a list. An answer is good for keep, and one that takes longer than timeout is a bad one.
-func NewChecks(keep, timeout time.Duration, list ...Check) *Checks {
-	c := &Checks{keep: keep, timeout: timeout}
+// NewChecks makes a list. An answer that takes longer than timeout is a bad one.
+func NewChecks(timeout time.Duration, list ...Check) *Checks {
+	c := &Checks{timeout: timeout}
 	for _, one := range list {
 		c.list = append(c.list, &check{Check: one})
 	}
@@ -90,7 +89,7 @@ func (c *Checks) Ask(ctx context.Context) (states []State, ok bool) {
 	states = make([]State, len(c.list))
 	var all sync.WaitGroup
 	for i, one := range c.list {
-		all.Go(func() { states[i] = one.state(ctx, c.keep, c.timeout) })
+		all.Go(func() { states[i] = one.state(ctx, c.timeout) })
 	}
 	all.Wait()
 	ok = true
@@ -100,10 +99,10 @@ func (c *Checks) Ask(ctx context.Context) (states []State, ok bool) {
 	return states, ok
 }
 
-func (c *check) state(ctx context.Context, keep, timeout time.Duration) State {
+func (c *check) state(ctx context.Context, timeout time.Duration) State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.asked.IsZero() || time.Since(c.asked) >= keep {
+	if c.asked.IsZero() || time.Since(c.asked) >= c.Keep {
 		// Who asks may leave; the answer is for the others, too.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 		c.err = c.Ask(ctx)

@@ -20,7 +20,7 @@ func TestPulse(t *testing.T) {
 		p := health.NewPulse("work", time.Minute)
 		check := func(stuck bool) {
 			t.Helper()
-			if err := p.Check(t.Context()); (err != nil) != stuck {
+			if err := p.Check().Ask(t.Context()); (err != nil) != stuck {
 				t.Errorf("stuck is %v, want %t", err, stuck)
 			}
 		}
@@ -43,9 +43,9 @@ func TestChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		var trouble error
-		checks := health.NewChecks(time.Second, 2*time.Second,
-			health.Check{Name: "store", Ask: func(context.Context) error { asked++; return trouble }},
-			health.Check{Name: "signer", Ask: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }})
+		checks := health.NewChecks(2*time.Second,
+			health.Check{Name: "store", Keep: time.Second, Ask: func(context.Context) error { asked++; return trouble }},
+			health.Check{Name: "signer", Keep: time.Second, Ask: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }})
 		began := time.Now()
 		states, ok := checks.Ask(t.Context())
 		if ok || time.Since(began) != 2*time.Second || states[0].Error != "" || states[1].Error != "no answer within 2s" {
@@ -65,7 +65,7 @@ func TestChecks(t *testing.T) {
 func TestKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		checks := health.NewChecks(time.Second, time.Second, health.Check{Name: "x", Ask: func(context.Context) error { asked++; return nil }})
+		checks := health.NewChecks(time.Second, health.Check{Name: "x", Keep: time.Second, Ask: func(context.Context) error { asked++; return nil }})
 		checks.Ask(t.Context())
 		time.Sleep(900 * time.Millisecond)
 		states, ok := checks.Ask(t.Context())
@@ -82,7 +82,7 @@ func TestKept(t *testing.T) {
 // TestHandlers: the one names what is wrong, the other says no more than that.
 func TestHandlers(t *testing.T) {
 	var trouble error
-	checks := health.NewChecks(0, time.Second, health.Check{Name: "store", Ask: func(context.Context) error { return trouble }})
+	checks := health.NewChecks(time.Second, health.Check{Name: "store", Ask: func(context.Context) error { return trouble }})
 	get := func(h http.Handler) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))

@@ -3,6 +3,7 @@ package health
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 )
 
 // wireState is a State as JSON.
@@ -21,7 +22,7 @@ func (c *Checks) Handler() http.Handler {
 			Checks map[string]wireState `json:"checks"`
 		}{ok, make(map[string]wireState)}
 		for _, s := range states {
-			wire.Checks[s.Name] = wireState{s.Error == "", s.Error, s.Age.String()}
+			wire.Checks[s.Name] = wireState{s.Error == "", s.Error, s.Age.Round(time.Millisecond).String()}
 		}
 		body, err := json.MarshalIndent(wire, "", "  ")
 		if err != nil {

@@ -14,6 +14,8 @@ type Transaction struct {
 	Took   time.Duration
 	Runs   int   // how often its function ran
 	Err    error // what the caller is told
+	// Decided says that Err is what the function decided, and no fault of the database.
+	Decided bool
 }
 
 // Load is how many updates have been asked for and not been answered, and since when. One
@@ -52,7 +54,12 @@ func (db *DB) watch(ctx context.Context, update bool, fn func(*Tx) error, run fu
 		return run(ctx, fn)
 	}
 	t := Transaction{Update: update, Began: time.Now()}
-	t.Err = run(ctx, func(tx *Tx) error { t.Runs++; return fn(tx) })
+	t.Err = run(ctx, func(tx *Tx) error {
+		t.Runs++
+		err := fn(tx)
+		t.Decided = err != nil && tx.failed == nil
+		return err
+	})
 	t.Took = time.Since(t.Began)
 	db.observe(ctx, t)
 	return t.Err

@@ -11,7 +11,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
-// testOverdue: the oldest work counts, whoever has the lease, and what is put off does not.
+// testOverdue: the oldest work that nobody has a lease on counts, from when its last lease ended; what is put off does not.
 func testOverdue(t *testing.T, open opener) {
 	now := start
 	db := open(t, func(c *store.Config) { c.Now = func() time.Time { return now } })
@@ -28,15 +28,16 @@ func testOverdue(t *testing.T, open opener) {
 		{{}, {}},
 		{{Due: start.Add(time.Hour)}, {Due: start.Add(time.Second)}},
 		{{Due: start.Add(-time.Minute), Until: start.Add(time.Hour), By: "w"}, {}},
+		{{Due: start.Add(-time.Minute), Until: start.Add(-10 * time.Second), By: "w"}, {}},
 		{{Due: start.Add(-time.Second)}, {}},
 	} {
 		o, authzs := newOrder(t, newAccount(t), start, "a.test")
 		o.Lease, authzs[0].Lease = leases[0], leases[1]
 		update(t, db, func(tx *store.Tx) error { return tx.InsertOrder(o, authzs) })
 	}
-	overdue(time.Minute, 0)
+	overdue(10*time.Second, 0)
 	now = start.Add(3 * time.Second)
-	overdue(time.Minute+3*time.Second, 2*time.Second)
+	overdue(13*time.Second, 2*time.Second)
 }
 
 // testObserved: each transaction is told of once, with what its caller was told.
@@ -61,7 +62,7 @@ func testObserved(t *testing.T, open opener) {
 	if err := db.View(ctx, func(*store.Tx) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if len(seen) != 2 || !seen[0].Update || !errors.Is(seen[0].Err, mine) || seen[1].Update || seen[1].Err != nil {
+	if len(seen) != 2 || !seen[0].Update || !errors.Is(seen[0].Err, mine) || !seen[0].Decided || seen[1].Update || seen[1].Decided || seen[1].Err != nil {
 		t.Fatalf("seen: %+v", seen)
 	}
 	for i, tr := range seen {

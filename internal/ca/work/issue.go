@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
@@ -86,7 +87,7 @@ func (w *Worker) blocked(ctx context.Context, public crypto.PublicKey) (blocked 
 func (w *Worker) end(ctx context.Context, before, after rules.Order) error {
 	w.permits.forget(before.ID)
 	// The outcome is known: it is saved even if the deadline of the work has come.
-	return w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	err := w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if err := tx.UpdateOrder(before, after); err != nil {
 			return fmt.Errorf("ending order %s: %w", before.ID, err)
 		}
@@ -102,10 +103,15 @@ func (w *Worker) end(ctx context.Context, before, after rules.Order) error {
 		}
 		return tx.UpdateCertificate(reserved, reserved.Abandon(tx.Now))
 	})
+	if err == nil {
+		w.Metrics.Issued(after.Profile, counted(after))
+	}
+	return err
 }
 
 // putOffOrder makes o due again after a pause, since cause is no fault of the client's.
 func (w *Worker) putOffOrder(o rules.Order, cause error) error {
+	w.Metrics.Issued(o.Profile, metrics.Error)
 	err := w.DB.Update(context.Background(), func(tx *store.Tx) error {
 		later := o
 		later.Lease = rules.Lease{Due: tx.Now.Add(w.Pause)}

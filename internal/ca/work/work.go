@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cairn-ca/cairn/internal/ca/health"
+	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
@@ -61,6 +63,9 @@ type Config struct {
 	Again       time.Duration // before a validation that failed for now is tried again; doubled each time; 0 means 3 s
 	// EvidenceKept is how long the evidence of validations is kept; 0 means 30 days.
 	EvidenceKept time.Duration
+
+	Metrics *metrics.Metrics // nil counts nothing
+	Pulse   *health.Pulse    // of Run; nil for nobody who listens
 }
 
 // backlog is how much work may wait in memory for its turn. What is beyond it
@@ -72,8 +77,8 @@ type Worker struct {
 	Config
 	name string // in leases: no other process has it
 
-	validating, issuing chan struct{} // a token for each piece of work under way
-	permits             permits       // what CAA permitted for orders that are being issued
+	validating, issuing *stage
+	permits             permits // what CAA permitted for orders that are being issued
 
 	mu      sync.Mutex
 	running map[string]chan struct{} // by ID of the authorization or order
@@ -95,8 +100,8 @@ func New(c Config) *Worker {
 	w := &Worker{
 		Config:     c,
 		name:       rules.NewID(time.Now()),
-		validating: make(chan struct{}, c.Validations),
-		issuing:    make(chan struct{}, c.Issuances),
+		validating: newStage(c.Validations),
+		issuing:    newStage(c.Issuances),
 		running:    make(map[string]chan struct{}),
 	}
 	w.life, w.die = context.WithCancel(context.Background())
@@ -117,17 +122,18 @@ func (w *Worker) Lease(now time.Time) rules.Lease {
 // Validate proves the attempted challenge of a, whose lease is this worker's. The
 // channel is closed when there is an outcome, or none can be had now.
 func (w *Worker) Validate(a rules.Authz) <-chan struct{} {
-	return w.start(a.ID, w.validating, func(ctx context.Context) error { return w.validate(ctx, a) })
+	return w.start(aboutAuthz(a), w.validating, func(ctx context.Context) error { return w.validate(ctx, a) })
 }
 
 // Issue issues the certificate for o, whose lease is this worker's. The channel is
 // closed when the order is valid or invalid, or neither can be had now.
 func (w *Worker) Issue(o rules.Order) <-chan struct{} {
-	return w.start(o.ID, w.issuing, func(ctx context.Context) error { return w.issue(ctx, o) })
+	return w.start(aboutOrder(o), w.issuing, func(ctx context.Context) error { return w.issue(ctx, o) })
 }
 
 // start runs do once there is a token for it. Work that runs already is not started twice.
-func (w *Worker) start(id string, tokens chan struct{}, do func(context.Context) error) <-chan struct{} {
+func (w *Worker) start(about about, stage *stage, do func(context.Context) error) <-chan struct{} {
+	id := about.id
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if done, ok := w.running[id]; ok {
@@ -144,15 +150,13 @@ func (w *Worker) start(id string, tokens chan struct{}, do func(context.Context)
 	w.all.Go(func() {
 		defer cancel()
 		defer w.finished(id, done)
-		select {
-		case tokens <- struct{}{}:
-			defer func() { <-tokens }()
-		case <-ctx.Done():
+		if !stage.enter(ctx) {
 			return
 		}
+		defer stage.leave()
 		// A lost lease is not a fault: somebody else does the work.
 		if err := do(ctx); err != nil && !errors.Is(err, store.ErrConflict) && w.life.Err() == nil {
-			w.Log.Error("work failed", "id", id, "error", err)
+			w.Log.Error("work failed", about.what, id, "account", about.account, "error", err)
 		}
 	})
 	return done
