@@ -19,7 +19,7 @@ import (
 // there on some new requests are put off, by chance, and at the second one all of them.
 const (
 	requestsSome, requestsAll = maxRequests / 4, maxRequests / 2         // requests in progress
-	databaseSome, databaseAll = 250 * time.Millisecond, time.Second      // how long an update of the database has been waiting
+	databaseSome, databaseAll = time.Second / 2, 2 * time.Second         // how long an update of the database has been waiting
 	workSome, workAll         = 2 * time.Second, 10 * time.Second        // how long a validation or an issuance waits for its turn
 	maxRequests               = 1024                                     // in progress, of any kind: they bound the memory for bodies
 	shedPause, shedSpread     = 5 * time.Second, int64(10 * time.Second) // Retry-After, so that not all come back at once
