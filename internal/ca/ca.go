@@ -255,7 +255,7 @@ func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
 		Limits:    c.config.Limits,
 		Signer:    c.observe.certificates(through[work.Signer](c.config.Seams.Signer, signer)),
 		Validator: c.observe.perspective(metrics.Quorum, through[work.Validator](c.config.Seams.Validator, c.remote.quorum(c.observe.perspective(metrics.Local, prober)))),
-		Metrics:   c.observe.metrics, Pulse: c.observe.working,
+		Metrics:   c.observe.metrics, Trace: c.observe.tracer, Pulse: c.observe.working,
 	})
 	return c.worker.RecoverAll(ctx)
 }
@@ -268,7 +268,7 @@ func (c *CA) openFront(ctx context.Context) error {
 	}
 	handler, err := front.New(front.Config{
 		Limits: c.config.Limits,
-		DB:     c.db, Worker: c.worker, Log: c.log, Metrics: c.observe.metrics, Backlog: c.observe.backlog,
+		DB:     c.db, Worker: c.worker, Log: c.log, Metrics: c.observe.metrics, Trace: c.observe.tracer, Backlog: c.observe.backlog,
 		Policy: c.policy(), ExternalKeys: c.config.EAB.Keys, LinkKey: linkKey,
 		URL: c.url, OwnHost: c.own.owns, Chains: c.hierarchy.chains, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/health"
 	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/store"
+	"github.com/cairn-ca/cairn/internal/ca/trace"
 )
 
 // Observe says how an operator watches a process of the authority. The zero value: by its log alone.
@@ -23,6 +24,8 @@ type Observe struct {
 	Listen     string        // of plain HTTP for /metrics, /healthz and /readyz, as CheckOps wants it; "" means nowhere
 	DrainDelay time.Duration // how long the process goes on, without being ready, once it is told to end
 	Version    string        // of the program
+	Collector  string        // of OpenTelemetry, as trace.CheckEndpoint wants it; "" traces nothing
+	TraceRatio float64       // of traces that are kept, from 0 to 1
 }
 
 // CheckOps checks an address to serve the operator's pages at. They have no authentication, so an address
@@ -47,8 +50,9 @@ type observer struct {
 	config   Observe
 	ca       *CA
 	metrics  *metrics.Metrics
-	listener net.Listener // nil for none
-	front    *front.Front // nil until it is there, before Serve
+	tracer   *trace.Tracer // nil for none
+	listener net.Listener  // nil for none
+	front    *front.Front  // nil until it is there, before Serve
 
 	healthy, ready *health.Checks
 	working        *health.Pulse // of the worker's loop
@@ -82,6 +86,11 @@ func (c *CA) openObserver(ctx context.Context) (err error) {
 		health.Check{Name: "issuer", Ask: o.issuerLives, Keep: time.Second},
 		health.Check{Name: "crl", Ask: o.listsAreFresh, Keep: time.Second})
 	c.observe = o
+	if o.config.Collector != "" {
+		if o.tracer, err = trace.New(ctx, trace.Config{Endpoint: o.config.Collector, Ratio: o.config.TraceRatio, Version: o.config.Version, Log: c.log}); err != nil {
+			return err
+		}
+	}
 	if o.config.Listen == "" {
 		return nil
 	}
@@ -91,10 +100,21 @@ func (c *CA) openObserver(ctx context.Context) (err error) {
 	return nil
 }
 
-// close frees the listener.
+// lastTraces is how long a process that ends waits for the collector.
+const lastTraces = 2 * time.Second
+
+// close frees the listener and sends the last traces.
 func (o *observer) close() {
-	if o != nil && o.listener != nil {
+	if o == nil {
+		return
+	}
+	if o.listener != nil {
 		_ = o.listener.Close() // closed by its server, as a rule
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lastTraces)
+	defer cancel()
+	if err := o.tracer.Close(ctx); err != nil {
+		o.ca.log.Warn("the last traces are lost", "error", err)
 	}
 }
 

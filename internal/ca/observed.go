@@ -12,6 +12,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
+	"github.com/cairn-ca/cairn/internal/ca/trace"
 	"github.com/cairn-ca/cairn/internal/ca/validate"
 	"github.com/cairn-ca/cairn/internal/ca/work"
 )
@@ -55,12 +56,17 @@ func (o *observer) state() metrics.State {
 }
 
 // transaction is told of each transaction of the database.
-func (o *observer) transaction(_ context.Context, t store.Transaction) {
-	kind := metrics.View
+func (o *observer) transaction(ctx context.Context, t store.Transaction) {
+	kind, name := metrics.View, "database view"
 	if t.Update {
-		kind = metrics.Update
+		kind, name = metrics.Update, "database update"
 	}
-	o.metrics.Transacted(kind, faultOf(t), t.Runs, t.Took)
+	fault, err := faultOf(t), t.Err
+	if fault == metrics.NoFault {
+		err = nil
+	}
+	o.metrics.Transacted(kind, fault, t.Runs, t.Took)
+	o.tracer.Past(ctx, name, t.Began, t.Took, err)
 }
 
 // faultOf tells what is wrong with the database from what a transaction decided.
@@ -96,17 +102,29 @@ func (o *observer) perspective(name string, v validate.Vantage) validate.Vantage
 
 // Prove implements validate.Vantage.
 func (v watchedVantage) Prove(ctx context.Context, r validate.Request) (validate.Result, error) {
-	began := time.Now()
-	result, err := v.Vantage.Prove(ctx, r)
-	v.observer.metrics.Validated(metrics.MethodOf(r.Type), v.perspective, outcomeOf(ctx, result, err), time.Since(began))
-	return result, err
+	return v.watch(ctx, metrics.MethodOf(r.Type), r.Identifier.Value, func(ctx context.Context) (validate.Result, error) { return v.Vantage.Prove(ctx, r) })
 }
 
 // CAA implements validate.Vantage.
 func (v watchedVantage) CAA(ctx context.Context, r validate.CAARequest) (validate.Result, error) {
+	return v.watch(ctx, metrics.CAA, r.Identifier.Value, func(ctx context.Context) (validate.Result, error) { return v.Vantage.CAA(ctx, r) })
+}
+
+func (v watchedVantage) watch(ctx context.Context, method metrics.Method, name string, ask func(context.Context) (validate.Result, error)) (validate.Result, error) {
 	began := time.Now()
-	result, err := v.Vantage.CAA(ctx, r)
-	v.observer.metrics.Validated(metrics.CAA, v.perspective, outcomeOf(ctx, result, err), time.Since(began))
+	ctx, span := v.observer.tracer.Start(ctx, "look for "+string(method))
+	result, err := ask(ctx)
+	outcome := outcomeOf(ctx, result, err)
+	v.observer.metrics.Validated(method, v.perspective, outcome, time.Since(began))
+	span.Tell(trace.Method, string(method))
+	span.Tell(trace.Perspective, v.perspective)
+	span.Tell(trace.Identifier, name)
+	span.Tell(trace.Outcome, outcome.String())
+	if outcome == metrics.Cancelled {
+		span.End(nil)
+	} else {
+		span.End(err)
+	}
 	return result, err
 }
 
@@ -185,7 +203,11 @@ func (o *observer) certificates(s work.Signer) work.Signer {
 // Certificate implements work.Signer.
 func (s watchedSigner) Certificate(ctx context.Context, r sign.Request) (sign.Certificate, error) {
 	began := time.Now()
+	ctx, span := s.observer.tracer.Start(ctx, "sign certificate")
+	span.Tell(trace.Order, r.Order)
+	span.Tell(trace.Profile, r.Profile)
 	c, err := s.Signer.Certificate(ctx, r)
+	span.End(err)
 	s.observer.signed(ctx, metrics.Certificate, err, time.Since(began))
 	return c, err
 }
@@ -201,7 +223,10 @@ func (o *observer) lists(s crl.Signer) crl.Signer { return watchedLists{s, o} }
 // CRL implements crl.Signer.
 func (s watchedLists) CRL(ctx context.Context, r sign.CRLRequest) ([]byte, error) {
 	began := time.Now()
+	ctx, span := s.observer.tracer.Start(ctx, "sign CRL")
+	span.Tell(trace.Issuer, r.Issuer)
 	der, err := s.Signer.CRL(ctx, r)
+	span.End(err)
 	s.observer.signed(ctx, metrics.CRL, err, time.Since(began))
 	return der, err
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
+	"github.com/cairn-ca/cairn/internal/ca/trace"
 )
 
 // Worker takes up at once what a request made due. It is a hint: whatever is not
@@ -70,6 +71,7 @@ type Config struct {
 	ChallengeWait, FinalizeWait time.Duration
 	Log                         *slog.Logger
 	Metrics                     *metrics.Metrics // nil counts nothing
+	Trace                       *trace.Tracer    // nil traces nothing
 	// Backlog is for how long validations or issuances have been waiting for their turn; nil for not at all.
 	Backlog func() time.Duration
 }
@@ -222,6 +224,7 @@ type visit struct {
 	ids      []string
 	account  string // its ID, once authenticated; for the log
 	number   uint64 // of the request; for the log
+	span     trace.Span
 }
 
 // ServeHTTP answers one request.
@@ -247,6 +250,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := &visit{Request: r, w: w, base: f.baseFor(r), number: f.numbers.Add(1)}
 	v.resource, v.ids = f.find(r.URL)
 	f.setHeaders(v)
+	f.trace(v)
 	answer, err := f.answer(v)
 	if err == nil {
 		err = f.write(v, answer)

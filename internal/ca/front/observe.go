@@ -1,23 +1,57 @@
 package front
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/trace"
 )
 
-// count counts a request that was answered.
+// trace begins the span of a request. A client's own trace is none of ours.
+func (f *Front) trace(v *visit) {
+	if !f.Trace.On() || v.resource == nil {
+		return
+	}
+	var ctx context.Context
+	ctx, v.span = f.Trace.Start(v.Context(), v.Method+" "+v.resource.path)
+	v.Request = v.WithContext(ctx)
+}
+
+// endTrace ends the span of a request, with what is known by now.
+func (f *Front) endTrace(v *visit, answer reply, problem *acme.Problem) {
+	if !f.Trace.On() || v.resource == nil {
+		return
+	}
+	v.span.Tell(trace.Request, f.requestID(v))
+	v.span.Tell(trace.Account, v.account)
+	if key, ok := map[string]trace.Key{"order": trace.Order, "authorization": trace.Authorization}[f.nameOf(v.resource.path)]; ok && len(v.ids) > 0 {
+		v.span.Tell(key, v.ids[0])
+	}
+	if v.resource.path == f.Paths.NewOrder {
+		v.span.Tell(trace.Order, path.Base(answer.location))
+	}
+	if problem != nil {
+		v.span.Tell(trace.Problem, problem.Type.Name())
+	}
+	v.span.Status(answer.status)
+	v.span.End(nil)
+}
+
+// count counts a request that was answered, and ends its span.
 func (f *Front) count(v *visit, answer reply, problem *acme.Problem, took time.Duration) {
 	counted := f.unknown
 	if v.resource != nil {
 		counted = v.resource.counted
 	}
 	counted.Answered(v.Method, answer.status, took)
+	f.endTrace(v, answer, problem)
 	if problem != nil {
 		f.Metrics.Problem(problem.Type)
 	}

@@ -19,6 +19,7 @@ import (
 	"net/http"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/trace"
 )
 
 // maxMessage bounds a request and a response, in octets. The largest is the
@@ -41,7 +42,8 @@ func Refuse(format string, args ...any) error {
 
 // Server serves methods. The zero value has none and logs nothing.
 type Server struct {
-	Log *slog.Logger // nil means none
+	Log   *slog.Logger  // nil means none
+	Trace *trace.Tracer // nil means none
 
 	mux http.ServeMux
 }
@@ -59,7 +61,9 @@ func Handle[Request, Response any](s *Server, method string, do func(context.Con
 			answer(w, http.StatusBadRequest, failure{Reason: "the request cannot be read: " + err.Error()})
 			return
 		}
-		response, err := do(r.Context(), request)
+		ctx, span := s.Trace.Start(trace.Extract(r.Context(), r.Header), "call "+method)
+		response, err := do(ctx, request)
+		span.End(err)
 		var refusal *Refusal
 		var problem *acme.Problem
 		switch {
@@ -118,6 +122,7 @@ func Call[Request, Response any](ctx context.Context, c Client, method string, r
 		return response, fmt.Errorf("calling %s: %w", method, err)
 	}
 	post.Header.Set("Content-Type", mediaType)
+	trace.Inject(ctx, post.Header)
 	reply, err := c.HTTP.Do(post)
 	if err != nil {
 		return response, fmt.Errorf("calling %s: %w", method, err)

@@ -7,17 +7,27 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/load"
 	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
+	"github.com/cairn-ca/cairn/internal/ca/trace"
 )
 
-// about says what a piece of work is about, as its lines in the log do.
+// about says what a piece of work is about, as its lines in the log and its span do.
 type about struct {
 	what    string // "authorization" or "order"
+	key     trace.Key
 	id      string
 	account string
 }
 
-func aboutAuthz(a rules.Authz) about { return about{"authorization", a.ID, a.Account} }
-func aboutOrder(o rules.Order) about { return about{"order", o.ID, o.Account} }
+func aboutAuthz(a rules.Authz) about {
+	return about{"authorization", trace.Authorization, a.ID, a.Account}
+}
+
+func aboutOrder(o rules.Order) about { return about{"order", trace.Order, o.ID, o.Account} }
+
+func (a about) tell(span trace.Span) {
+	span.Tell(a.key, a.id)
+	span.Tell(trace.Account, a.account)
+}
 
 // stage is one kind of work: so much of it runs at once, and the rest waits for its turn.
 type stage struct {

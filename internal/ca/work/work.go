@@ -20,6 +20,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
+	"github.com/cairn-ca/cairn/internal/ca/trace"
 	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
 
@@ -65,6 +66,7 @@ type Config struct {
 	EvidenceKept time.Duration
 
 	Metrics *metrics.Metrics // nil counts nothing
+	Trace   *trace.Tracer    // nil traces nothing
 	Pulse   *health.Pulse    // of Run; nil for nobody who listens
 }
 
@@ -154,8 +156,12 @@ func (w *Worker) start(about about, stage *stage, do func(context.Context) error
 			return
 		}
 		defer stage.leave()
+		ctx, span := w.Trace.Start(ctx, about.what)
+		about.tell(span)
+		err := do(ctx)
+		span.End(err)
 		// A lost lease is not a fault: somebody else does the work.
-		if err := do(ctx); err != nil && !errors.Is(err, store.ErrConflict) && w.life.Err() == nil {
+		if err != nil && !errors.Is(err, store.ErrConflict) && w.life.Err() == nil {
 			w.Log.Error("work failed", about.what, id, "account", about.account, "error", err)
 		}
 	})
