@@ -97,6 +97,7 @@ func (c *CA) openObserver(ctx context.Context) (err error) {
 	if o.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", o.config.Listen); err != nil {
 		return fmt.Errorf("listening for the operator (--ops): %w", err)
 	}
+	c.log.Info("metrics, health and readiness are served", "address", c.OpsAddress())
 	return nil
 }
 

@@ -361,13 +361,13 @@ func (f *Front) logVisit(v *visit, answer reply, problem *acme.Problem, took tim
 	if !f.Log.Enabled(v.Context(), level) {
 		return
 	}
-	attributes := append(f.subject(v), slog.String("method", v.Method), slog.Int("status", answer.status),
-		slog.Duration("took", took), slog.String("client", v.RemoteAddr))
+	attributes := []slog.Attr{slog.String("method", v.Method), slog.Int("status", answer.status),
+		slog.Duration("took", took), slog.String("client", v.RemoteAddr)}
 	if answer.location != "" { // what was made, or found
 		attributes = append(attributes, slog.String("location", answer.location))
 	}
 	if problem != nil {
 		attributes = append(attributes, slog.String("type", problem.Type.Name()), slog.String("detail", detailForLog(problem)))
 	}
-	f.Log.LogAttrs(v.Context(), level, message, attributes...)
+	f.Log.LogAttrs(v.Context(), level, message, append(f.subject(v), attributes...)...)
 }
