@@ -10,11 +10,12 @@ TOOLS := $(CURDIR)/.cache/bin
 export PATH := $(TOOLS):$(PATH)
 
 PEBBLE      := v2.10.1
+STEPCA      := v0.30.2
 STATICCHECK := v0.8.2
 GOVULNCHECK := v1.9.0
 
 .DEFAULT_GOAL := build
-.PHONY: build test fuzz race lint vuln demo needs pebble help clean
+.PHONY: build bench bench-go test fuzz soak race lint vuln demo needs pebble help clean
 
 build: ## bin/cairn and bin/cairnbot: static, reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
@@ -29,11 +30,26 @@ test: needs pebble build lint ## everything; installs what the tests need, as ro
 fuzz: ## the fuzz functions of what reads the network, 20 s each (FUZZTIME=10m for more)
 	scripts/fuzz
 
+SOAK ?= 10m
+soak: needs build ## a cluster under load whose parts break, for SOAK (10m): memory, descriptors, database and waits in the log
+	$(GO) test ./cmd/cairn -run '^TestClusterOutages$$' -v -count=1 -timeout 0 -soak $(SOAK)
+
+# Packages whose benchmarks are of one piece each; BENCH=JWS takes some of them.
+PIECES := ./acme ./internal/ca/rules ./internal/ca/store ./internal/ca/front ./internal/ca/sign
+BENCH  ?= .
+COUNT  ?= 1
+bench-go: ## the hot pieces, with allocations; for benchstat: COUNT=10 make bench-go > new.txt
+	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime 300ms -count $(COUNT) $(PIECES)
+
 race: needs pebble ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
 
 demo: build ## a CA, a certificate from it and a verified page, in a dozen lines
 	@scripts/demo
+
+bench: build pebble ## Cairn beside step-ca and Pebble, on this machine: a table (ROUNDS=, COUNT=, FILE=)
+	@$(call tool,github.com/smallstep/certificates/cmd/step-ca,$(STEPCA)) || echo "bench: step-ca $(STEPCA) cannot be built here"
+	@STEPCA=$(STEPCA) PEBBLE=$(PEBBLE) ROUNDS=$(ROUNDS) COUNT=$(COUNT) FILE=$(FILE) scripts/bench
 
 # tool,PACKAGE,VERSION: builds a program into TOOLS, once for each version.
 tool = { [ -e $(TOOLS)/$(notdir $(1))@$(2) ] || \
@@ -63,7 +79,7 @@ pebble:
 	@$(call tool,github.com/letsencrypt/pebble/v2/cmd/pebble,$(PEBBLE))
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 9
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 9
 
 clean: ## removes what was built
 	rm -rf bin .cache

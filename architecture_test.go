@@ -59,18 +59,25 @@ var table = map[string]row{
 		why: "spans, whatever they are about"},
 	"internal/ca/metrics": {ours: []string{"acme", "internal/ca/rules", "internal/ca/load"}, others: []string{"github.com/prometheus/client_golang"},
 		why: "counts by words of the protocol and of the rules; knows nobody who counts"},
+	"internal/ca/members": {ours: []string{"internal/ca/roles", "internal/ca/rpc", "internal/ca/store"}, others: []string{},
+		why: "who belongs to a cluster: tokens in, certificates out, both in the store"},
+	"internal/ca/presence": {ours: []string{"internal/ca/rpc", "internal/ca/store"}, others: []string{},
+		why: "who is there, as the database has it, in the words of who calls them"},
 
 	"internal/ca/profile": {ours: []string{"acme", "internal/ca/rules", "internal/ca/sign"}, not: impure,
 		why: "one definition of what is ordered and what is signed"},
 
 	"internal/ca/front": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/work", "internal/ca/rpc", "internal/ca/load", "internal/ca/metrics", "internal/ca/trace"},
 		why: "a shell: load, decide, save; asks work to take an order up"},
-	"internal/ca/work": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/validate", "internal/ca/sign", "internal/ca/load", "internal/ca/metrics", "internal/ca/health", "internal/ca/trace"},
+	"internal/ca/work": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/validate", "internal/ca/sign", "internal/ca/rpc", "internal/ca/load", "internal/ca/metrics", "internal/ca/health", "internal/ca/trace"},
 		why: "a shell: its seams speak in the actors' requests and results"},
 	"internal/ca/crl": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/sign", "internal/ca/health"},
 		why: "a shell: its seam speaks in the signer's requests"},
-	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc", "internal/ca/roles", "internal/ca/validate"},
+	"internal/ca/ops": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir", "internal/ca/rpc", "internal/ca/roles", "internal/ca/members", "internal/ca/validate"},
 		why: "a shell for the operator, over a socket in the data directory"},
+
+	"internal/ca/fill": {ours: []string{"acme", "internal/ca/rules", "internal/ca/store", "internal/ca/datadir"},
+		why: "rows as the rules make them, for measurements of a large store"},
 
 	"internal/ca/datadir": {others: []string{"golang.org/x/sys/unix"},
 		why: "files and a lock: bytes in, bytes out"},
@@ -93,7 +100,13 @@ var table = map[string]row{
 	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},
 		why: "runs somebody else's server, for tests of either side"},
 
-	"cmd/cairn":    {ours: []string{"acme", "internal/ca/..."}, why: "reads flags, builds roles, wires them"},
+	"internal/pgtest": {ours: []string{}, others: []string{"github.com/jackc/pgx/v5"},
+		why: "runs PostgreSQL, for tests"},
+
+	"internal/bench": {ours: []string{"acme"}, others: []string{"github.com/miekg/dns"},
+		why: "a load generator: a client of any ACME server, neither our authority nor our bot"},
+
+	"cmd/cairn":    {ours: []string{"acme", "internal/ca/...", "internal/bench"}, why: "reads flags, builds roles, wires them"},
 	"cmd/cairnbot": {ours: []string{"acme", "internal/bot/..."}, why: "reads flags, builds the client"},
 }
 

@@ -50,6 +50,39 @@ type flattened struct {
 // splitJWS reads a flattened JSON JWS (RFC 7515 §7.2.2) and refuses the other forms, and
 // headers that nothing protects (RFC 8555 §6.2).
 func splitJWS(body []byte) (parts flattened, problem *Problem) {
+	if members, ok := plainMembers(body); ok && len(members) == 3 {
+		if parts, ok = joined(members); ok {
+			return parts, nil
+		}
+	}
+	return splitAnyJWS(body)
+}
+
+// joined takes the three members of a JWS, if those they are and nothing is wrong with them.
+func joined(members []plainMember) (parts flattened, ok bool) {
+	var protected, payload string
+	for _, m := range members {
+		data, problem := DecodeBase64URL(m.name, m.value)
+		if problem != nil {
+			return parts, false
+		}
+		switch m.name {
+		case "protected":
+			parts.protected, protected = data, m.value
+		case "payload":
+			parts.payload, payload = data, m.value
+		case "signature":
+			parts.signature = data
+		default:
+			return parts, false
+		}
+	}
+	parts.signed = []byte(protected + "." + payload)
+	return parts, true
+}
+
+// splitAnyJWS is splitJWS for whatever JSON there is.
+func splitAnyJWS(body []byte) (parts flattened, problem *Problem) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil || members == nil {
 		return parts, Problemf(TypeMalformed, "the body is not a JSON object with unique members: send a JWS in flattened JSON serialization (RFC 8555 §6.2)")
@@ -103,6 +136,35 @@ func DecodeBase64URL(field, text string) ([]byte, *Problem) {
 // parseHeader reads a protected header. Members that it does not know are ignored (RFC 7515 §4),
 // but for those that would change the meaning of the JWS.
 func parseHeader(protected []byte) (Header, *Problem) {
+	if members, ok := plainMembers(protected); ok {
+		if h, ok := plainHeader(members); ok {
+			return h, nil
+		}
+	}
+	return parseAnyHeader(protected)
+}
+
+// plainHeader is the header that names its account, as nearly all do, if nothing is wrong with it.
+func plainHeader(members []plainMember) (h Header, ok bool) {
+	for _, m := range members {
+		switch m.name {
+		case "alg":
+			h.Algorithm = m.value
+		case "nonce":
+			h.Nonce = m.value
+		case "url":
+			h.URL = m.value
+		case "kid":
+			h.KeyID = m.value
+		default:
+			return h, false
+		}
+	}
+	return h, h.KeyID != "" && h.check(false, true) == nil
+}
+
+// parseAnyHeader is parseHeader for whatever JSON there is.
+func parseAnyHeader(protected []byte) (Header, *Problem) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(protected, &members); err != nil || members == nil {
 		return Header{}, Problemf(TypeMalformed, "the protected header is not a JSON object with unique members")
@@ -120,7 +182,9 @@ func parseHeader(protected []byte) (Header, *Problem) {
 			}
 		}
 	}
-	if problem := h.checkMembers(members); problem != nil {
+	_, hasKey := members["jwk"]
+	_, hasKeyID := members["kid"]
+	if problem := h.check(hasKey, hasKeyID); problem != nil {
 		return Header{}, problem
 	}
 	if raw, ok := members["jwk"]; ok {
@@ -133,10 +197,8 @@ func parseHeader(protected []byte) (Header, *Problem) {
 	return h, nil
 }
 
-// checkMembers enforces which members of a header go together (RFC 8555 §6.2).
-func (h Header) checkMembers(members map[string]json.RawMessage) *Problem {
-	_, hasKey := members["jwk"]
-	_, hasKeyID := members["kid"]
+// check enforces which members of a header go together (RFC 8555 §6.2).
+func (h Header) check(hasKey, hasKeyID bool) *Problem {
 	switch {
 	case h.Algorithm == "":
 		return Problemf(TypeMalformed, `the protected header has no "alg"`)

@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -166,8 +167,17 @@ func FuzzParseJWS(f *testing.F) {
 	seed, _ := acme.SignJWS(signer, acme.Header{Nonce: "AA", URL: "u", Key: key}, []byte("{}"))
 	f.Add(seed)
 	f.Add([]byte(`{"protected":"e30","payload":"","signature":""}`))
+	byAccount, _ := acme.SignJWS(signer, acme.Header{Nonce: "AA", URL: "u", KeyID: "k"}, []byte("{}"))
+	f.Add(byAccount)
+	f.Add(append([]byte(" \n"), append(byAccount, '\t')...))
+	for _, change := range [][2]string{{`"payload"`, `"pay\u006coad"`}, {`","`, `","payload":"","`}, {`","`, `" , "`}, {`}`, `,}`}, {`"payload"`, `"header":"","payload"`}} {
+		f.Add([]byte(strings.Replace(string(byAccount), change[0], change[1], 1)))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		jws, problem := acme.ParseJWS(body)
+		if slow, why := acme.ParseAnyJWS(body); !reflect.DeepEqual(jws, slow) || (problem == nil) != (why == nil) || problem != nil && problem.Error() != why.Error() {
+			t.Fatalf("the quick way reads %+v (%v), the long way %+v (%v)", jws, problem, slow, why)
+		}
 		if (jws == nil) == (problem == nil) {
 			t.Fatal("neither or both of a JWS and a problem")
 		}

@@ -28,12 +28,14 @@ Start with:  cairn up`,
 		return withHint(usageError{err}, "%s --help lists what can be said", cmd.CommandPath())
 	})
 	root.AddCommand(
-		newUp(), newTrust(),
+		newUp(), newServe(), newTrust(),
+		newConfig(), newMigrate(),
 		newProfiles(), newRenewals(),
 		newEAB(),
+		newBench(),
 		newLimits(),
 		newEvidence(), newPebble(), newAudit(),
-		newValidator(),
+		newToken(), newJoin(), newNodes(), newValidator(),
 	)
 	for _, cmd := range append(root.Commands(), root) {
 		if cmd.Args == nil || cmd == root {

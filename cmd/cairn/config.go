@@ -34,6 +34,12 @@ func sections() map[string]section {
 		"external_accounts": new(externalAccountsSection),
 		"limits":            new(limitsSection),
 		"profiles":          new(profilesSection),
+		"front":             new(frontSection),
+		"work":              new(workSection),
+		"signer":            new(signerSection),
+		"validator":         new(validatorSection),
+		"crl":               new(crlSection),
+		"retention":         new(retentionSection),
 	}
 }
 
@@ -41,61 +47,93 @@ func sections() map[string]section {
 const maxConfig = 1 << 20
 
 // notInFile are the flags that make no sense in the file.
-var notInFile = []string{"config", "help", "new-root"}
+var notInFile = []string{"config", "help", "new-root", "roles", "calls", "advertise"}
 
 // configFile is a configuration file that has been read: its sections, to be applied.
 type configFile struct {
 	path     string
 	sections map[string]section // those that the file has
 	lines    map[string]int
+	nodes    map[string]*yaml.Node
 }
 
 // readConfig reads the configuration file at path. What has the name of a flag of `cairn up`, with
 // "_" for "-", stands for the flag; one that was given on the command line wins. The rest
 // are sections. Whatever else is in the file is an error that says where.
 func readConfig(path string, flags *pflag.FlagSet) (configFile, error) {
-	c := configFile{path: path, sections: map[string]section{}, lines: map[string]int{}}
-	top, err := readYAML(path)
-	if err != nil || top == nil {
-		return c, err
-	}
-	known := sections()
-	for i := 0; i+1 < len(top.Content); i += 2 {
-		key, value := top.Content[i], top.Content[i+1]
-		flag := flags.Lookup(strings.ReplaceAll(key.Value, "_", "-"))
-		switch {
-		case c.lines[key.Value] != 0:
-			err = errors.New("it is there twice")
-		case known[key.Value] != nil:
-			c.sections[key.Value] = known[key.Value]
-			err = decodeStrictly(value, known[key.Value])
-		case flag != nil && !strings.Contains(key.Value, "-") && !slices.Contains(notInFile, flag.Name):
-			err = setFlag(flag, value)
-		case flag != nil && slices.Contains(notInFile, flag.Name):
-			err = fmt.Errorf("it is said on the command line alone, as --%s", flag.Name)
-		case flag != nil:
-			err = fmt.Errorf("here it is written %s", strings.ReplaceAll(flag.Name, "-", "_"))
-		default:
-			err = fmt.Errorf("there is no such key: the sections are %s, all others are flags of `cairn up`, with _ for -",
-				strings.Join(sectionNames(known), ", "))
-		}
-		if err != nil {
-			err = fmt.Errorf("%s: line %d: %s: %w", path, key.Line, key.Value, err)
-			return c, withHint(err, "%s shows what can be in the file", pageOf(key.Value))
-		}
-		c.lines[key.Value] = key.Line
+	c, wrong := readWholeConfig(path, flags)
+	if len(wrong) > 0 {
+		return c, wrong[0]
 	}
 	return c, nil
 }
 
-// apply puts the sections into config.
-func (c configFile) apply(config *ca.Config) error {
-	for _, name := range sectionNames(c.sections) {
-		if err := c.sections[name].apply(config); err != nil {
-			return usageError{fmt.Errorf("%s: line %d: %s: %w", c.path, c.lines[name], name, err)}
+// readWholeConfig is readConfig that goes on after what is wrong with one key.
+func readWholeConfig(path string, flags *pflag.FlagSet) (c configFile, wrong []error) {
+	c = configFile{path: path, sections: map[string]section{}, lines: map[string]int{}, nodes: map[string]*yaml.Node{}}
+	top, err := readYAML(path)
+	if err != nil {
+		return c, []error{err}
+	}
+	if top == nil {
+		return c, nil
+	}
+	known := sections()
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		key, value := top.Content[i], top.Content[i+1]
+		if err := c.take(known, flags, key.Value, value); err != nil {
+			err = fmt.Errorf("%s: line %d: %s: %w", path, key.Line, key.Value, err)
+			wrong = append(wrong, withHint(err, "%s shows what can be in the file", pageOf(key.Value)))
+		}
+		if c.lines[key.Value] == 0 {
+			c.lines[key.Value], c.nodes[key.Value] = key.Line, value
 		}
 	}
+	return c, wrong
+}
+
+// take reads one key of the file.
+func (c configFile) take(known map[string]section, flags *pflag.FlagSet, key string, value *yaml.Node) error {
+	flag := flags.Lookup(strings.ReplaceAll(key, "_", "-"))
+	switch {
+	case c.lines[key] != 0:
+		return errors.New("it is there twice")
+	case key == versionKey:
+		_, err := configVersions().read(value)
+		return err
+	case known[key] != nil:
+		c.sections[key] = known[key]
+		return decodeStrictly(value, known[key])
+	case flag != nil && !strings.Contains(key, "-") && !slices.Contains(notInFile, flag.Name):
+		return setFlag(flag, value)
+	case flag != nil && slices.Contains(notInFile, flag.Name):
+		return fmt.Errorf("it is said on the command line alone, as --%s", flag.Name)
+	case flag != nil:
+		return fmt.Errorf("here it is written %s", strings.ReplaceAll(flag.Name, "-", "_"))
+	}
+	if renamed := configVersions().newName(key); renamed != "" {
+		return fmt.Errorf("it is called %s now: `cairn config migrate %s` rewrites the file", renamed, c.path)
+	}
+	return fmt.Errorf("there is no such key: the sections are %s, all others are flags of `cairn up`, with _ for -",
+		strings.Join(sectionNames(known), ", "))
+}
+
+// apply puts the sections into config.
+func (c configFile) apply(config *ca.Config) error {
+	if wrong := c.applyAll(config); len(wrong) > 0 {
+		return wrong[0]
+	}
 	return nil
+}
+
+// applyAll is apply that goes on after what is wrong with one section.
+func (c configFile) applyAll(config *ca.Config) (wrong []error) {
+	for _, name := range sectionNames(c.sections) {
+		if err := c.sections[name].apply(config); err != nil {
+			wrong = append(wrong, usageError{fmt.Errorf("%s: line %d: %s: %w", c.path, c.lines[name], name, err)})
+		}
+	}
+	return wrong
 }
 
 // pageOf returns the page of the documentation about a section; of all else it is that about the file.
@@ -103,6 +141,8 @@ func pageOf(section string) string {
 	switch section {
 	case "challenges":
 		return "docs/validation.md"
+	case "front", "work", "signer", "validator", "crl", "database":
+		return "docs/cluster.md"
 	case "limits", "perspectives", "profiles":
 		return "docs/" + section + ".md"
 	}

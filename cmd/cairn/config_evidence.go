@@ -7,7 +7,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca"
 )
 
-// evidenceSection says how long the evidence of validations is kept.
+// evidenceSection says how long the evidence of validations is kept. The section retention can say it, too.
 type evidenceSection struct {
 	Keep *span `yaml:"keep"` // "30d"
 }
@@ -16,7 +16,7 @@ func (s *evidenceSection) apply(c *ca.Config) error {
 	if s.Keep == nil {
 		return nil
 	}
-	if c.EvidenceKept = time.Duration(*s.Keep); c.EvidenceKept < time.Hour {
+	if c.Retention.Evidence = time.Duration(*s.Keep); c.Retention.Evidence < time.Hour {
 		return errors.New("keep: it takes a time of at least an hour, such as 30d")
 	}
 	return nil

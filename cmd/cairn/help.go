@@ -16,7 +16,7 @@ const helpWidth = 110
 // upGroups are the headings under which `cairn up --help` has its flags. What is in none comes last.
 func upGroups() []flagGroup {
 	return []flagGroup{
-		{"Where it is", []string{"config", "data", "listen", "http", "url"}},
+		{"Where it is", []string{"config", "roles", "calls", "advertise", "data", "database", "listen", "http", "url"}},
 		{"What it issues for", []string{"names", "new-root", "onion", "subdomains"}},
 		{"How control of a name is proven", []string{"http-01-port", "tls-alpn-01-port", "allow-target", "dns-persist-01"}},
 		{"DNS and CAA", []string{"resolver", "resolver-ca", "require-dnssec", "caa-identity", "no-caa"}},
@@ -91,8 +91,11 @@ func showUsage(cmd *cobra.Command) error {
 		}
 	}
 	var groups []flagGroup
-	if cmd.CommandPath() == "cairn up" {
+	switch cmd.CommandPath() {
+	case "cairn up", "cairn serve":
 		groups = upGroups()
+	case "cairn bench":
+		groups = benchGroups()
 	}
 	text.WriteString("\n" + showFlags(cmd.LocalFlags(), groups))
 	if cmd.HasAvailableSubCommands() {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -29,6 +30,7 @@ type server struct {
 	t                  testing.TB
 	data, listen, http string
 	http01Port         int
+	flags              []string // more of them
 
 	cmd  *exec.Cmd
 	logs bytes.Buffer // of the present life
@@ -62,7 +64,8 @@ func newServer(t testing.TB, http01Port int) *server {
 func (s *server) start() <-chan struct{} {
 	s.t.Helper()
 	s.logs.Reset()
-	s.cmd = exec.Command("cairn", "up", "--data", s.data, "--listen", s.listen, "--http", s.http, "--http-01-port", strconv.Itoa(s.http01Port))
+	args := []string{"up", "--data", s.data, "--listen", s.listen, "--http", s.http, "--http-01-port", strconv.Itoa(s.http01Port)}
+	s.cmd = exec.Command("cairn", append(args, s.flags...)...)
 	s.cmd.Stderr = &s.logs
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
@@ -172,9 +175,13 @@ type load struct {
 	directory string
 	responder *catest.Responder
 	root      *x509.Certificate
+	apart     bool // each request has a connection of its own
+	shared    int  // how many of the clients have one account, that of key
+	key       crypto.Signer
 
 	mu       sync.Mutex
 	obtained []*catest.Obtained
+	took     []time.Duration // each of them
 	enough   chan struct{}
 	all      sync.WaitGroup
 }
@@ -182,8 +189,15 @@ type load struct {
 // run starts n clients with an account each. They go on until finish.
 func (l *load) run(ctx context.Context, t *testing.T, n int) {
 	l.enough = make(chan struct{})
-	for range n {
-		client := catest.NewClient(t, l.directory, l.root)
+	for i := range n {
+		key := catest.NewKey(t)
+		if i < l.shared {
+			key = l.key
+		}
+		client := catest.NewClientWithKey(t, l.directory, l.root, key)
+		if l.apart {
+			client = catest.NewClientWithoutKeepAlive(t, l.directory, l.root, key)
+		}
 		l.all.Go(func() {
 			for ctx.Err() == nil && !l.once(ctx, client) {
 			}
@@ -207,6 +221,7 @@ func (l *load) once(ctx context.Context, client *acme.Client) (last bool) {
 			return false
 		}
 	}
+	begin := time.Now()
 	got, err := catest.Obtain(ctx, client, l.responder, "www.localhost")
 	if err != nil {
 		after(ctx, 20*time.Millisecond)
@@ -214,6 +229,7 @@ func (l *load) once(ctx context.Context, client *acme.Client) (last bool) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.took = append(l.took, time.Since(begin))
 	l.obtained = append(l.obtained, got)
 	return last
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -18,14 +20,30 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	tuneMemory()
 	root := newRoot()
 	args := os.Args[1:]
 	if calledPebble(os.Args[0]) {
 		args = append([]string{"pebble"}, args...)
 	}
-	root.SetArgs(args)
+	root.SetArgs(withTwoDashes(args))
 	if err := root.ExecuteContext(ctx); err != nil {
 		return complain(root.ErrOrStderr(), err)
 	}
 	return 0
+}
+
+// withTwoDashes lets -roles and -config of `cairn serve` stand for --roles and --config, as many people write it.
+func withTwoDashes(args []string) []string {
+	if len(args) == 0 || args[0] != "serve" {
+		return args
+	}
+	args = slices.Clone(args)
+	for i, arg := range args {
+		name, _, _ := strings.Cut(arg, "=")
+		if name == "-roles" || name == "-config" {
+			args[i] = "-" + arg
+		}
+	}
+	return args
 }

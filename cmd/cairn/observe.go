@@ -52,7 +52,7 @@ func (f *observeFlags) apply(c *ca.Config) error {
 		return usageError{fmt.Errorf("--trace-ratio %v: it is not from 0 to 1", f.traceRatio)}
 	}
 	c.Observe.Collector, c.Observe.TraceRatio = f.collector, f.traceRatio
-	c.Observe.Listen, c.Observe.DrainDelay, c.Observe.Version = f.ops, f.drainDelay, version
+	c.Observe.Listen, c.Observe.DrainDelay = f.ops, f.drainDelay
 	return nil
 }
 

@@ -41,13 +41,15 @@ func scripts(dir string, more map[string]func(ts *testscript.TestScript, neg boo
 		"needs-cairnbot": needsCairnbot,
 		"needs":          needs,
 		"freeport":       freePort,
-		"ca-up":          caUp,
+		"ca-up":          caStart("up"),
+		"ca-serve":       caStart("serve"),
 		"ca-end":         caEnd,
 		"webserver":      webServer,
 		"tlsserver":      tlsServer,
 		"dnsserver":      dnsServer,
 		"setfrom":        setFrom,
 		"eventually":     eventually,
+		"bench-report":   benchReport,
 	}
 	maps.Copy(commands, more)
 	return testscript.Params{
@@ -105,10 +107,14 @@ var running sync.Map
 
 var listening = regexp.MustCompile(`(?m)^Directory +(\S+)$`)
 
-// caUp [FLAG...]: starts `cairn up` on loopback with $DATA as its directory and waits
+// caStart makes ca-up and ca-serve [FLAG...]: starts the command on loopback with $DATA as its directory and waits
 // until it is ready. Sets $DIRECTORY, $URL and $ROOT. With !, expects it to fail.
-func caUp(ts *testscript.TestScript, neg bool, args []string) {
-	args = append([]string{"up", "--data", ts.Getenv("DATA"), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"}, args...)
+func caStart(command string) func(ts *testscript.TestScript, neg bool, args []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) { caUp(ts, neg, command, args) }
+}
+
+func caUp(ts *testscript.TestScript, neg bool, command string, args []string) {
+	args = append([]string{command, "--data", ts.Getenv("DATA"), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"}, args...)
 	cmd := exec.Command("cairn", args...)
 	cmd.Path = lookPath(ts, "cairn")
 	cmd.Dir = ts.MkAbs(".")
@@ -141,7 +147,7 @@ func caUp(ts *testscript.TestScript, neg bool, args []string) {
 	text := <-output
 	if neg != (text == "") {
 		words, _ := os.ReadFile(ts.MkAbs("ca.log"))
-		ts.Fatalf("cairn up %q: ready: %v\n%s", args, text != "", words)
+		ts.Fatalf("cairn %q: ready: %v\n%s", args, text != "", words)
 	}
 	if neg {
 		return

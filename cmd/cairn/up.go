@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +17,14 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
+	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
 // upFlags is what can be said to `cairn up`.
 type upFlags struct {
 	configFile                     string
 	data, listen, http, url, terms string
+	database                       string
 	names, resolvers, targets      []string
 	newRoot, verbose               bool
 	http01Port, tlsALPN01Port      int
@@ -49,13 +50,23 @@ can only vouch for private names and addresses, and for those that --names adds.
 			if err != nil {
 				return err
 			}
-			return f.up(cmd.Context(), file, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			config, err := f.configWith(file, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), config, cmd.OutOrStdout())
 		},
 	}
-	flags := cmd.Flags()
-	flags.SortFlags = false
-	flags.StringVar(&f.configFile, "config", "", "`FILE` (YAML) with more to configure; flags go before what it says")
+	cmd.Flags().SortFlags = false
+	f.add(cmd.Flags())
+	return cmd
+}
+
+// add defines the flags, which are also the keys of the configuration file.
+func (f *upFlags) add(flags *pflag.FlagSet) {
+	flags.StringVarP(&f.configFile, "config", "c", "", "`FILE` (YAML) with more to configure; flags go before what it says")
 	flags.StringVar(&f.data, "data", defaultData(), "`DIR` that holds the keys, the certificates and the database")
+	flags.StringVar(&f.database, "database", "", "`URL` (postgres://…) of a database to use instead of SQLite in --data; several machines can share it")
 	flags.StringVar(&f.listen, "listen", ":8443", "`ADDR` to answer ACME on, over HTTPS")
 	flags.StringVar(&f.http, "http", ":8080", "`ADDR` to serve CRLs and issuers' certificates on, over plain HTTP")
 	flags.StringVar(&f.url, "url", "", "`https://HOST[:PORT]` under which clients reach this CA (default: this machine's name)")
@@ -75,7 +86,6 @@ can only vouch for private names and addresses, and for those that --names adds.
 	f.limits.add(flags)
 	f.observe.add(flags)
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every request")
-	return cmd
 }
 
 // readConfig reads the configuration file, if one is named, into f and the sections.
@@ -90,36 +100,14 @@ func (f *upFlags) readConfig(flags *pflag.FlagSet) (configFile, error) {
 	return file, nil
 }
 
-// up runs the CA until ctx ends.
-func (f upFlags) up(ctx context.Context, file configFile, out, errs io.Writer) error {
-	config, err := f.config(errs)
+// configWith is what the flags and the file say.
+func (f upFlags) configWith(file configFile, logs io.Writer) (ca.Config, error) {
+	config, err := f.config(logs)
 	if err != nil {
-		return err
+		return config, err
 	}
-	if err := file.apply(&config); err != nil {
-		return err
-	}
-	authority, err := ca.Open(ctx, config)
-	if err != nil && ctx.Err() != nil {
-		config.Log.Info("ended before it had started")
-		return nil
-	}
-	if err != nil {
-		return explain(err)
-	}
-	page := authority.Page()
-	if authority.New() {
-		fmt.Fprintf(out, "A new root certificate was made. Whoever is to trust this CA must trust it: see %s or `cairn trust`.\n\n", authority.URL())
-	}
-	if err := page.WriteSummary(out); err != nil {
-		return errors.Join(err, authority.Close())
-	}
-	fmt.Fprintf(out, "\nReady. How to trust this CA: %s\n", authority.URL())
-	if err := authority.Serve(ctx); err != nil {
-		return err
-	}
-	config.Log.Info("ended in good order")
-	return nil
+	config.Version = version
+	return config, file.apply(&config)
 }
 
 // config checks the flags; an error names the flag and what it takes.
@@ -143,6 +131,10 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 		HTTP01Port: f.http01Port, TLSALPN01Port: f.tlsALPN01Port, Resolvers: f.resolvers,
 		Log: log,
 	}
+	if f.database != "" && !isDatabase(f.database) {
+		return bad("database", redacted(f.database), "it is not of the form postgres://USER@HOST[:PORT]/DATABASE")
+	}
+	c.Database = f.database
 	names, err := acme.ParseSubtrees(f.names)
 	if err != nil {
 		return ca.Config{}, usageError{fmt.Errorf("--names: %w", err)}
@@ -171,6 +163,10 @@ func explain(err error) error {
 	var network *net.OpError
 	listening := errors.As(err, &network)
 	switch {
+	case errors.Is(err, store.ErrOutdated):
+		return withHint(err, "`cairn migrate` brings it up to date")
+	case errors.Is(err, ca.ErrCalls):
+		return withHint(err, "choose another address with calls in the section of the role, or with --calls ROLE=ADDR")
 	case errors.Is(err, syscall.EADDRINUSE):
 		return withHint(err, "another program has the port: choose another with --listen or --http, or end that program")
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

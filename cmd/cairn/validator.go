@@ -84,6 +84,11 @@ func (f validatorFlags) run(ctx context.Context, out, errs io.Writer) error {
 	if err != nil {
 		return explain(err)
 	}
+	return runValidator(ctx, v, config.Log, out)
+}
+
+// runValidator has a perspective answer until ctx ends.
+func runValidator(ctx context.Context, v *ca.Validator, log *slog.Logger, out io.Writer) error {
 	node, rir, address := v.Name()
 	if rir == "" {
 		rir = "unknown (--rir)"
@@ -92,7 +97,7 @@ func (f validatorFlags) run(ctx context.Context, out, errs io.Writer) error {
 	if err := v.Serve(ctx); err != nil {
 		return err
 	}
-	config.Log.Info("ended in good order")
+	log.Info("ended in good order")
 	return nil
 }
 

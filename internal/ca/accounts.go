@@ -13,9 +13,10 @@ type EAB struct {
 
 // policy is what the operator decided.
 func (c *CA) policy() rules.Policy {
+	names, end := c.issuing()
 	return rules.Policy{
-		Names: c.hierarchy.names(), TermsOfService: c.config.Terms, AskAgain: c.config.TermsAsk, Profiles: c.config.Profiles.Rules(),
-		IssuerEnd: c.hierarchy.issuers[0].certificate.NotAfter,
+		Names: names, TermsOfService: c.config.Terms, AskAgain: c.config.TermsAsk, Profiles: c.config.Profiles.Rules(),
+		IssuerEnd: end,
 		External:  c.config.EAB.Mode, NoSubdomains: c.config.NoSubdomains,
 		Proving: c.proving, CAA: c.caa,
 	}

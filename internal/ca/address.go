@@ -1,6 +1,8 @@
 package ca
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,6 +14,56 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
 )
+
+// findAddresses finds where the authority is. A process without the signer's keys learns it from the database where
+// the configuration does not say.
+func (c *CA) findAddresses(context.Context) error {
+	if c.config.URL == "" && !c.config.Roles.Has(RoleSigner) {
+		return nil
+	}
+	if c.config.URL == "" && c.https == nil {
+		return errors.New("url: say https://HOST[:PORT] under which clients reach the fronts, since none is in this process")
+	}
+	machine, err := c.config.Machine()
+	if err != nil {
+		return err
+	}
+	url, err := c.findURL(machine)
+	if err != nil {
+		return err
+	}
+	if c.httpURL, err = c.findPublished(mustParse(url).Hostname()); err != nil {
+		return err
+	}
+	return c.settle(url)
+}
+
+// findPublished finds where the fronts serve what certificates point to.
+func (c *CA) findPublished(host string) (string, error) {
+	if c.config.CRL.URL != "" {
+		return c.config.CRL.URL, nil
+	}
+	if c.http != nil {
+		return "http://" + net.JoinHostPort(host, port(c.http)), nil
+	}
+	_, port, err := net.SplitHostPort(c.config.HTTP)
+	if err != nil {
+		return "", fmt.Errorf("http: %w", err)
+	}
+	return "http://" + net.JoinHostPort(host, port), nil
+}
+
+// settle takes url for that of the CA, and derives what depends on it.
+func (c *CA) settle(url string) (err error) {
+	if c.proving, err = c.config.Challenges.proving(url, c.config.CAAIdentities); err != nil {
+		return err
+	}
+	if c.caa, err = c.config.caa(url); err != nil {
+		return err
+	}
+	c.url = url
+	return nil
+}
 
 // findURL checks the configured URL, or makes one of the machine's name.
 func (c *CA) findURL(machine Machine) (string, error) {

@@ -1,63 +1,72 @@
-// Package ca is the authority as one thing: every role in one process, on one
-// data directory, with nothing to configure. It wires the packages below it and
-// decides nothing that they could.
+// Package ca is the authority as one thing: every role in one process on one data
+// directory, with nothing to configure, or the roles in several processes that share
+// a database. It wires the packages below it and decides nothing that they could.
 package ca
 
 import (
+	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/crl"
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
 	"github.com/cairn-ca/cairn/internal/ca/front"
-	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/profile"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
-	"github.com/cairn-ca/cairn/internal/ca/trust"
-	"github.com/cairn-ca/cairn/internal/ca/validate"
 	"github.com/cairn-ca/cairn/internal/ca/work"
 )
 
-// Config is what an operator can say to `cairn up`. Only Dir and Log are required.
+// Config is what an operator can say to `cairn up` and `cairn serve`. Only Dir and Log are required.
 type Config struct {
-	Dir     string        // the data directory; made if it does not exist
-	Listen  string        // of HTTPS; "" means ":8443"
-	HTTP    string        // of plain HTTP, for CRLs and issuers' certificates; "" means ":8080"
-	URL     string        // https://HOST[:PORT]; "" means the machine's name and the port of Listen
-	Names   acme.Subtrees // for which certificates are issued, beside private names and the machine's own
-	NewRoot bool          // make another root if the present one does not permit Names
+	Dir      string // the data directory; made if it does not exist
+	Database string // postgres://… of a database that several processes can share; "" means SQLite in Dir
+	Roles    Roles  // what this process does; none means all
+	Version  string // of the program
+	// Advertise is the host, a name or an address, at which other processes call this one; "" means an address of the machine.
+	Advertise string
+	Listen    string        // of HTTPS; "" means ":8443"
+	HTTP      string        // of plain HTTP, for CRLs and issuers' certificates; "" means ":8080"
+	URL       string        // https://HOST[:PORT]; "" means the machine's name and the port of Listen
+	Names     acme.Subtrees // for which certificates are issued, beside private names and the machine's own
+	NewRoot   bool          // make another root if the present one does not permit Names
 	// AlternateRoots is how many roots the first run makes beside the one that is served by
 	// default. Each certifies the issuer, too, so that clients can choose the chain.
 	AlternateRoots int
 
-	Resolvers     []string       // DNS servers, as validate.CheckServer wants them; none means those of the machine
-	DNS           DNS            // how they are asked
-	CAAIdentities []string       // what means this authority in CAA records; none means the host of the URL
-	NoCAA         bool           // CAA records are not asked for, whatever the name
-	HTTP01Port    int            // 0 means 80
-	TLSALPN01Port int            // 0 means 443
-	AllowTargets  []netip.Prefix // addresses to validate at although they are refused by default
-	Terms         string         // URL of the terms of service; "" means none
-	TermsAsk      bool           // accounts that agreed to other terms must agree to these first; else they go on
-	EAB           EAB            // external account binding
-	NoSubdomains  bool           // an authorization is never for what lies below its domain (RFC 9444)
-	Challenges    Challenges     // what is offered beside the usual challenges
-	Profiles      profile.List   // the default first; none means profile.Standard
-	Perspectives  Perspectives   // how remote perspectives are asked, where there are any
-	Limits        rules.Limits   // the rate limits that are on; nil means rules.DefaultLimits
-	EvidenceKept  time.Duration  // how long the evidence of validations is kept; 0 means 30 days
-	Observe       Observe        // how the operator watches
+	Front  FrontConfig
+	Work   WorkConfig
+	Signer SignerConfig
+	CRL    CRLConfig
+	// Validator is for a ValidatorConfig, and of no use to Open.
+	Validator ValidatorRole
+
+	Resolvers     []string        // DNS servers, as validate.CheckServer wants them; none means those of the machine
+	DNS           DNS             // how they are asked
+	CAAIdentities []string        // what means this authority in CAA records; none means the host of the URL
+	NoCAA         bool            // CAA records are not asked for, whatever the name
+	HTTP01Port    int             // 0 means 80
+	TLSALPN01Port int             // 0 means 443
+	AllowTargets  []netip.Prefix  // addresses to validate at although they are refused by default
+	Terms         string          // URL of the terms of service; "" means none
+	TermsAsk      bool            // accounts that agreed to other terms must agree to these first; else they go on
+	EAB           EAB             // external account binding
+	NoSubdomains  bool            // an authorization is never for what lies below its domain (RFC 9444)
+	Challenges    Challenges      // what is offered beside the usual challenges
+	Profiles      profile.List    // the default first; none means profile.Standard
+	Perspectives  Perspectives    // how remote perspectives are asked, where there are any
+	Limits        rules.Limits    // the rate limits that are on; nil means rules.DefaultLimits
+	Retention     rules.Retention // how long records are kept; a field that is 0 means that of rules.DefaultRetention
+	Observe       Observe         // how the operator watches
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
 	Seams Seams
@@ -84,23 +93,66 @@ func through[T any](seam func(T) T, value T) T {
 	return seam(value)
 }
 
-// CA is an authority that listens, once Serve runs.
-type CA struct {
-	config    Config
-	log       *slog.Logger
-	dir       *datadir.Dir
-	db        *store.DB
-	hierarchy *hierarchy
-	worker    *work.Worker
-	roles     *roleCA
-	remote    *perspectives
-	leafCRLs  *crl.Publisher
-	rootCRLs  *crl.Publisher
-	own       *ownCertificate
-	front     http.Handler
-	observe   *observer
+// FrontConfig is what concerns the role front alone.
+type FrontConfig struct {
+	Names []string // what clients call the fronts by beside the host of the URL: names and addresses for the HTTPS certificate
+	// Certificate and Key are PEM files of the HTTPS certificate, read again when they change; "" has this CA issue it.
+	Certificate, Key string
+	Calls
+}
 
-	https, http net.Listener
+// WorkConfig is what concerns the role work alone.
+type WorkConfig struct {
+	Validations, Issuances int // in parallel; 0 means the worker's defaults
+	Calls
+}
+
+// SignerConfig is what concerns the role signer alone.
+type SignerConfig struct{ Calls }
+
+// ValidatorRole is what concerns the role validator alone.
+type ValidatorRole struct {
+	Questions int // in parallel; 0 means 256
+	Calls
+}
+
+// Calls says where other processes of the authority call this one.
+type Calls struct {
+	Listen string // ADDR; "" means that nobody calls
+}
+
+// CRLConfig is what concerns the role crl alone.
+type CRLConfig struct {
+	URL string // http://HOST[:PORT] where the fronts' plain HTTP is found; "" means the host of Config.URL with the port of Config.HTTP
+}
+
+// CA is one process of an authority; it listens, once Serve runs.
+type CA struct {
+	config Config
+	log    *slog.Logger
+	parts  []part
+	steps  []func(context.Context) error // what is left of opening
+	ready  chan struct{}                 // closed once nothing is left
+
+	dir        *datadir.Dir // with the role signer
+	hierarchy  *hierarchy   // with the role signer
+	roles      *roleCA      // with the role signer
+	cluster    cluster
+	db         *store.DB
+	known      atomic.Pointer[authorities]
+	ownSigner  *sign.Signer // with the role signer
+	signer     work.Signer  // here, or on the signer's machine
+	listSigner crl.Signer   // the same one
+	worker     *work.Worker // with the role work
+	workers    *work.Remote // with the role front, without work
+	remote     *perspectives
+	lists      atomic.Pointer[lists] // with the role crl
+	newest     *crl.Newest           // what the process with the role crl has published
+	own        *ownCertificate       // with the role front
+	acme       *front.Front          // with the role front
+	observe    *observer
+
+	https, http net.Listener        // with the role front
 	url         string              // https://HOST[:PORT], without a path
 	caa         rules.CAA           // for which names CAA is asked for
 	proving     rules.Proving       // which challenges are offered, and what they need
@@ -108,175 +160,169 @@ type CA struct {
 	published   []datadir.Published // httpURL, and those of earlier runs that certificates still point to
 }
 
+// part is what one role adds to a process.
+type part struct {
+	role  Role
+	make  []func(context.Context) error  // in turn, after those of the parts before it; needs the database alone
+	open  []func(context.Context) error  // then, once the other processes can be called
+	loops func() []func(context.Context) // what it does, once all is open, until it is told to end
+}
+
 // Open makes or opens the data directory, listens, and is ready to Serve. On
 // first use it makes the root, the issuer and the CA's own certificate; a crash
 // on the way leaves a directory that the next Open starts over.
+//
+// Where the process shares a database, what is missing because another process is not there
+// yet, be it the database itself, does not fail Open: Serve waits for it.
 func Open(ctx context.Context, c Config) (*CA, error) {
-	if c.Machine == nil {
-		hosts := c.HostsFile
-		if hosts == "" {
-			hosts = "/etc/hosts"
+	if err := c.complete(); err != nil {
+		return nil, err
+	}
+	ca := &CA{config: c, log: c.Log, ready: make(chan struct{})}
+	ca.parts = ca.allParts()
+	for _, step := range ca.firstSteps() {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, ca.Close())
 		}
+	}
+	ca.steps = ca.laterSteps()
+	if err := ca.proceed(ctx); err != nil && !ca.mayComeBack(err) {
+		return nil, errors.Join(err, ca.Close())
+	} else if err != nil {
+		ca.observe.waits(err)
+	}
+	return ca, nil
+}
+
+// complete checks c and fills in what it leaves to us.
+func (c *Config) complete() error {
+	if err := c.Roles.Check(c.Database != ""); err != nil {
+		return err
+	}
+	*c = c.WithDefaults()
+	if err := c.Profiles.Check(time.Now()); err != nil {
+		return fmt.Errorf("checking the profiles: %w", err)
+	}
+	return nil
+}
+
+// WithDefaults is c with everything in it that it leaves to us.
+func (c Config) WithDefaults() Config {
+	if c.Machine == nil {
+		hosts := cmp.Or(c.HostsFile, "/etc/hosts")
 		c.Machine = func() (Machine, error) { return ThisMachine(hosts) }
 	}
 	if len(c.Profiles) == 0 {
 		c.Profiles = profile.Standard()
 	}
-	if err := c.Profiles.Check(time.Now()); err != nil {
-		return nil, fmt.Errorf("checking the profiles: %w", err)
-	}
 	if c.Limits == nil {
 		c.Limits = rules.DefaultLimits()
 	}
-	ca := &CA{config: c, log: c.Log}
-	steps := []func(context.Context) error{
-		ca.openObserver, ca.listen, ca.openDirectory, ca.openHierarchy, ca.openStore, ca.openSigner, ca.checkProfiles, ca.openFront,
+	c.Listen, c.HTTP = cmp.Or(c.Listen, ":8443"), cmp.Or(c.HTTP, ":8080")
+	c.Retention = c.Retention.Complete(c.Profiles.Rules())
+	c.DNS.Attempt, c.DNS.Timeout = cmp.Or(c.DNS.Attempt, 2*time.Second), cmp.Or(c.DNS.Timeout, 6*time.Second)
+	p := &c.Perspectives
+	p.Timeout, p.Grace, p.Check = cmp.Or(p.Timeout, 15*time.Second), cmp.Or(p.Grace, 500*time.Millisecond), cmp.Or(p.Check, time.Minute)
+	c.Work.Validations, c.Work.Issuances = cmp.Or(c.Work.Validations, 512), cmp.Or(c.Work.Issuances, 64)
+	c.Validator.Questions = cmp.Or(c.Validator.Questions, 256)
+	return c
+}
+
+// allParts is the table of roles, each after those that it needs. A validator has no part: beside work it is the worker's
+// own perspective, and alone it is a Validator.
+func (c *CA) allParts() []part {
+	return []part{c.signerPart(), c.workPart(), c.crlPart(), c.frontPart(), c.opsPart()}
+}
+
+// firstSteps is what this process needs nobody else for. It fails only where something is wrong here.
+func (c *CA) firstSteps() []func(context.Context) error {
+	steps := []func(context.Context) error{c.openObserver}
+	if c.config.Roles.Has(RoleFront) {
+		steps = append(steps, c.listen)
 	}
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return nil, errors.Join(err, ca.Close())
+	steps = append(steps, c.findAddresses)
+	if c.config.Roles.Has(RoleSigner) {
+		steps = append(steps, c.openDirectory, c.openHierarchy)
+	}
+	if c.config.Roles.Has(RoleFront) {
+		steps = append(steps, c.newOwn)
+	}
+	return append(steps, c.openCluster)
+}
+
+// laterSteps is what needs the database and other processes. Each can be tried again.
+func (c *CA) laterSteps() []func(context.Context) error {
+	steps := []func(context.Context) error{c.openStore}
+	if c.config.Roles.Has(RoleSigner) {
+		steps = append(steps, c.publish)
+	} else {
+		steps = append(steps, c.learn)
+	}
+	var open []func(context.Context) error
+	for _, p := range c.parts {
+		if c.config.Roles.Has(p.role) {
+			steps, open = append(steps, p.make...), append(open, p.open...)
 		}
 	}
-	return ca, nil
+	steps = append(steps, c.joinOwn, c.meet)
+	return append(append(steps, open...), c.finish)
 }
 
-// listen opens both ports, since certificates name them.
-func (c *CA) listen(ctx context.Context) (err error) {
-	machine, err := c.config.Machine()
-	if err != nil {
-		return err
+// proceed takes the steps that are left.
+func (c *CA) proceed(ctx context.Context) error {
+	for len(c.steps) > 0 {
+		if err := c.steps[0](ctx); err != nil {
+			return err
+		}
+		c.steps = c.steps[1:]
 	}
-	var listener net.ListenConfig
-	if c.https, err = listener.Listen(ctx, "tcp", orElse(c.config.Listen, ":8443")); err != nil {
-		return fmt.Errorf("listening for ACME (--listen): %w", err)
-	}
-	if c.http, err = listener.Listen(ctx, "tcp", orElse(c.config.HTTP, ":8080")); err != nil {
-		return fmt.Errorf("listening for requests for CRLs (--http): %w", err)
-	}
-	if c.url, err = c.findURL(machine); err != nil {
-		return err
-	}
-	host := mustParse(c.url).Hostname()
-	c.httpURL = "http://" + net.JoinHostPort(host, port(c.http))
-	if c.proving, err = c.config.Challenges.proving(c.url, c.config.CAAIdentities); err != nil {
-		return err
-	}
-	c.caa, err = c.config.caa(c.url)
-	return err
-}
-
-// openDirectory takes hold of the data directory.
-func (c *CA) openDirectory(context.Context) (err error) {
-	if c.dir, err = datadir.Open(datadir.Config{Dir: c.config.Dir, Create: true}); err != nil {
-		return err
-	}
-	addresses, err := c.dir.Addresses()
-	if err != nil {
-		return err
-	}
-	c.published = republish(addresses.Published, c.httpURL, time.Now())
+	c.observe.started()
+	close(c.ready)
 	return nil
 }
 
-// openHierarchy loads the roots and issuers and makes what is missing.
-func (c *CA) openHierarchy(context.Context) error {
-	machine, err := c.config.Machine()
-	if err != nil {
-		return err
+// Ready is closed once the process does its work: its database and the processes that it needs were there.
+func (c *CA) Ready() <-chan struct{} { return c.ready }
+
+// mayComeBack reports whether what went wrong lies in another process, and not in how this one is set up.
+func (c *CA) mayComeBack(err error) bool {
+	if c.config.Database == "" {
+		return false
 	}
-	names := machine.Subtrees()
-	host := mustParse(c.url).Hostname()
-	named := Machine{}
-	named.addNames(host) // what clients call the CA by is its own name, too
-	names = names.Union(acme.Subtrees{Domains: named.Names})
-	if c.hierarchy, err = openHierarchy(hierarchyConfig{
-		dir: c.dir, published: c.published, log: c.log,
-		standard: names, asked: c.config.asked(), newRoot: c.config.NewRoot, label: host, alternates: c.config.AlternateRoots, usages: c.config.Profiles.Usages(),
-	}); err != nil {
-		return err
+	for _, other := range []error{errNotYet, errElsewhere, store.ErrUnavailable, store.ErrOutdated, store.ErrBusy, context.DeadlineExceeded} {
+		if errors.Is(err, other) {
+			return true
+		}
 	}
-	// Before anything is signed that points there.
-	return c.dir.SetAddresses(datadir.Addresses{ACME: c.url, Published: c.published})
+	return false
 }
 
-// openStore opens the database.
+// errElsewhere is the error of a call to another process, whatever went wrong there: it may be about to start, not know yet
+// that this machine has joined, or lack its database.
+var errElsewhere = errors.New("another process of the CA cannot help now")
+
+// elsewhere marks an error of a call to another process.
+func elsewhere(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errElsewhere, err)
+}
+
+// openStore opens the database. An empty one is made one of Cairn's by the process with the keys.
 func (c *CA) openStore(ctx context.Context) (err error) {
-	c.db, err = store.Open(ctx, store.Config{Path: c.dir.Database(), Log: c.log, Observe: c.observe.transaction})
+	config := store.Config{URL: c.config.Database, Create: c.config.Roles.Has(RoleSigner), Log: c.log, Observe: c.observe.transaction}
+	if config.URL == "" {
+		config = store.Config{Path: c.dir.Database(), Log: c.log, Observe: c.observe.transaction}
+	}
+	c.db, err = store.Open(ctx, config)
+	c.newest = &crl.Newest{DB: c.db, Log: c.log}
 	return err
 }
 
-// openSigner makes what needs the keys: the signer, the CRLs and the CA's own certificate.
-func (c *CA) openSigner(ctx context.Context) error {
-	signer, err := sign.New(sign.Config{
-		Issuers:  c.hierarchy.signers(),
-		Profiles: c.config.Profiles.Sign(),
-		Journal:  through[sign.Journal](c.config.Seams.Journal, work.Journal{DB: c.db}),
-	})
-	if err != nil {
-		return err
-	}
-	lists := c.observe.lists(through[crl.Signer](c.config.Seams.CRL, signer))
-	if err := c.openWorker(ctx, signer); err != nil {
-		return err
-	}
-	c.leafCRLs = crl.New(crl.Config{DB: c.db, Signer: lists, Issuers: c.hierarchy.issuerIDs(), URLs: c.hierarchy.crlURLs(), Log: c.log,
-		Pulse: c.observe.publishing})
-	// A root's CRL changes when an issuer is revoked, which is once in a blue moon. It must
-	// outlive the time for which the root's key is locked away.
-	c.rootCRLs = crl.New(crl.Config{DB: c.db, Signer: lists, Issuers: c.hierarchy.rootIDs(), Log: c.log,
-		Frozen: c.hierarchy.keyless(), Check: time.Hour, Refresh: 30 * 24 * time.Hour, Validity: issuerLifetime})
-	if err := errors.Join(c.leafCRLs.Update(ctx), c.rootCRLs.Update(ctx)); err != nil {
-		return err
-	}
-	c.own = &ownCertificate{
-		dir: c.dir, signer: signer, issuer: c.hierarchy.issuers[0], log: c.log,
-		urlHost: mustParse(c.url).Hostname(), permitted: c.hierarchy.names(), machine: c.config.Machine,
-	}
-	return c.own.fit(ctx)
-}
-
-// openWorker makes what validates and issues. No other process has the data
-// directory, so whatever an earlier one was at is free.
-func (c *CA) openWorker(ctx context.Context, signer *sign.Signer) error {
-	resolver, err := c.openResolver(ctx)
-	if err != nil {
-		return err
-	}
-	prober := validate.New(validate.Config{
-		Resolver: resolver, HTTP01Port: c.config.HTTP01Port, TLSALPN01Port: c.config.TLSALPN01Port,
-		Allow: c.config.AllowTargets, Log: c.log,
-	})
-	c.roles = &roleCA{dir: c.dir}
-	c.remote = newPerspectives(c.config.Perspectives, c.db, c.roles, c.observe)
-	c.worker = work.New(work.Config{
-		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause, EvidenceKept: c.config.EvidenceKept,
-		Proving:   c.proving,
-		CAA:       c.caa,
-		Limits:    c.config.Limits,
-		Signer:    c.observe.certificates(through[work.Signer](c.config.Seams.Signer, signer)),
-		Validator: c.observe.perspective(metrics.Quorum, through[work.Validator](c.config.Seams.Validator, c.remote.quorum(c.observe.perspective(metrics.Local, prober)))),
-		Metrics:   c.observe.metrics, Trace: c.observe.tracer, Pulse: c.observe.working,
-	})
-	return c.worker.RecoverAll(ctx)
-}
-
-// openFront makes the ACME server, and with it the directory complete.
-func (c *CA) openFront(ctx context.Context) error {
-	var linkKey []byte
-	if err := c.db.Update(ctx, func(tx *store.Tx) (err error) { linkKey, err = tx.Secret("links"); return err }); err != nil {
-		return err
-	}
-	handler, err := front.New(front.Config{
-		Limits: c.config.Limits,
-		DB:     c.db, Worker: c.worker, Log: c.log, Metrics: c.observe.metrics, Trace: c.observe.tracer, Backlog: c.observe.backlog,
-		Policy: c.policy(), ExternalKeys: c.config.EAB.Keys, LinkKey: linkKey,
-		URL: c.url, OwnHost: c.own.owns, Chains: c.hierarchy.chains, Issuer: c.hierarchy.byKeyID, Page: http.HandlerFunc(c.page),
-	})
-	if err != nil {
-		return err
-	}
-	c.front, c.observe.front = c.observe.public(handler), handler
-	if c.dir.FirstRun() {
+// finish makes the data directory complete after a first start.
+func (c *CA) finish(context.Context) error {
+	if c.dir != nil && c.dir.FirstRun() {
 		return c.dir.Complete() // the marker, last of all
 	}
 	return nil
@@ -285,83 +331,8 @@ func (c *CA) openFront(ctx context.Context) error {
 // URL is where the CA is, without a path: https://HOST[:PORT].
 func (c *CA) URL() string { return c.url }
 
-// Page is what people on this machine need to know to use and to trust the CA.
-func (c *CA) Page() trust.Page {
-	page := pageAt(c.url, c.httpURL, c.hierarchy.roots[0].certificate)
-	page.Terms, page.KeyNeeded = c.config.Terms, c.config.EAB.Mode == rules.Required
-	page.RootFile = c.dir.RootFile()
-	return page
-}
-
-// PageOf is Page for a data directory that another process may be using.
-func PageOf(dir string) (trust.Page, error) {
-	d, err := datadir.Open(datadir.Config{Dir: dir, ReadOnly: true})
-	if err != nil {
-		return trust.Page{}, err
-	}
-	defer d.Close()
-	addresses, err := d.Addresses()
-	if err != nil {
-		return trust.Page{}, err
-	}
-	roots, err := d.Roots()
-	if err != nil {
-		return trust.Page{}, err
-	}
-	if len(roots) == 0 || len(addresses.Published) == 0 {
-		return trust.Page{}, fmt.Errorf("%s is not whole: it has no root or no addresses", d.Path())
-	}
-	root, err := parseCertificate(roots[len(roots)-1].Certificate)
-	if err != nil {
-		return trust.Page{}, fmt.Errorf("reading %s: %w", d.RootFile(), err)
-	}
-	page := pageAt(addresses.ACME, addresses.Published[0].URL, root)
-	page.RootFile = d.RootFile()
-	return page, nil
-}
-
 // New reports whether this Open made a root, so that there is something to trust anew.
-func (c *CA) New() bool { return c.hierarchy.madeRoot }
-
-// pageAt says what there is to know about a CA whose ACME server is at base. The root
-// comes over plain HTTP: a client that does not trust it yet cannot verify its
-// HTTPS either, and every instruction compares the fingerprint.
-func pageAt(base, httpBase string, root *x509.Certificate) trust.Page {
-	return trust.Page{
-		Directory: base + "/directory",
-		RootPEM:   httpBase + "/root.pem",
-		RootDER:   httpBase + "/root.der",
-		Root:      root,
-		Names:     sign.NamesOf(root).Strings(),
-	}
-}
-
-// page serves the trust page and the root.
-func (c *CA) page(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != "/" {
-		c.public(w, r)
-		return
-	}
-	base, httpBase := c.url, c.httpURL
-	// A Host that is no HOST[:PORT] is not the CA's, whatever it begins with.
-	if asked, err := ParseURL("https://" + r.Host); err == nil && c.own.owns(mustParse(asked).Hostname()) {
-		base, httpBase = asked, "http://"+net.JoinHostPort(mustParse(asked).Hostname(), port(c.http))
-	}
-	page := pageAt(base, httpBase, c.hierarchy.roots[0].certificate)
-	page.Terms, page.KeyNeeded = c.config.Terms, c.config.EAB.Mode == rules.Required
-	trust.SetHeaders(w.Header())
-	if err := page.WriteHTML(w); err != nil {
-		c.log.Debug("writing the trust page failed", "error", err)
-		http.Error(w, "the page cannot be shown", http.StatusInternalServerError) // too late if the peer went away
-	}
-}
-
-func orElse(value, standard string) string {
-	if value == "" {
-		return standard
-	}
-	return value
-}
+func (c *CA) New() bool { return c.hierarchy != nil && c.hierarchy.madeRoot }
 
 func port(l net.Listener) string { return strconv.Itoa(l.Addr().(*net.TCPAddr).Port) }
 

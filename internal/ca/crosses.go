@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
-	"github.com/cairn-ca/cairn/internal/ca/front"
-	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 )
 
@@ -65,23 +63,6 @@ func (h *hierarchy) loadCrosses(issuer int) (list []cross, err error) {
 		list = append(list, cross{root: "root-" + strconv.Itoa(pair.Number), certificate: certificate})
 	}
 	return list, nil
-}
-
-// chains is what can be served above a certificate: the issuer as its own root certified it, and as
-// those others did whose name constraints permit what the certificate is for.
-func (h *hierarchy) chains(c rules.Certificate) []front.Chain {
-	issuer := h.find(c.Issuer)
-	leaf, err := x509.ParseCertificate(c.DER)
-	if issuer == nil || err != nil {
-		return nil
-	}
-	chains := []front.Chain{{ID: "default", Certificates: issuer.chain()}}
-	for _, cross := range issuer.crosses {
-		if covers(sign.NamesOf(cross.certificate), leaf) {
-			chains = append(chains, front.Chain{ID: cross.root, Certificates: [][]byte{cross.certificate.Raw}})
-		}
-	}
-	return chains
 }
 
 // covers reports whether names contain all that a certificate is for.

@@ -2,12 +2,14 @@ package ca
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,6 +22,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/cairn-ca/cairn/internal/ca/datadir"
+	"github.com/cairn-ca/cairn/internal/ca/members"
 	"github.com/cairn-ca/cairn/internal/ca/ops"
 	"github.com/cairn-ca/cairn/internal/ca/roles"
 	"github.com/cairn-ca/cairn/internal/ca/rpc"
@@ -62,6 +65,12 @@ func (r *roleCA) get() (*roles.Authority, rpc.Identity, error) {
 	return r.authority, r.identity, nil
 }
 
+// own is who this process is among the roles.
+func (r *roleCA) own() (rpc.Identity, error) {
+	_, identity, err := r.get()
+	return identity, err
+}
+
 // configFor is for tls.Config.GetConfigForClient of the ACME server: who asks for the server of the
 // roles gets a certificate of their CA, everybody else the usual one.
 func (r *roleCA) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -96,12 +105,21 @@ type enrolment struct {
 	added func() // called after a host was taken in
 }
 
+// members is who belongs to the cluster.
+func (e *enrolment) members(log *slog.Logger) members.Config {
+	return members.Config{DB: e.db, Log: log, Authority: func() (*roles.Authority, error) {
+		authority, _, err := e.roles.get()
+		return authority, err
+	}}
+}
+
 // maxEnrol bounds a request to join, in octets: a CSR for P-256 has a few hundred. Everybody may send one.
 const maxEnrol = 16 << 10
 
-// handler answers the one call that needs no certificate.
+// handler answers the calls that need no certificate.
 func (e *enrolment) handler(server *rpc.Server) http.Handler {
 	rpc.Handle(server, roles.EnrolMethod, e.enrol)
+	members.ServeJoin(server, e.members(server.Log))
 	return http.MaxBytesHandler(server, maxEnrol)
 }
 
@@ -183,7 +201,7 @@ func admit(tx *store.Tx, r roles.EnrolRequest, v *store.Validator) error {
 	if err := usable(token, r, v.KeyHash, tx.Now); err != nil {
 		return err
 	}
-	v.Node, v.RIR, v.Added = token.Node, orElse(token.RIR, r.RIR), tx.Now
+	v.Node, v.RIR, v.Added = token.Node, cmp.Or(token.RIR, r.RIR), tx.Now
 	list, err := tx.Validators(ops.MaxValidators)
 	if err != nil {
 		return err
@@ -218,7 +236,7 @@ func usable(token store.RoleToken, r roles.EnrolRequest, keyHash []byte, now tim
 	switch {
 	case !now.Before(token.Expires):
 		return rpc.Refuse("the token has expired: make another one")
-	case token.Role != r.Role:
+	case token.Role != r.Role || r.Role != rpc.RoleValidator: // the other roles join otherwise
 		return rpc.Refuse("the token is for another role than %.20q", r.Role)
 	case len(token.UsedBy) > 0 && subtle.ConstantTimeCompare(token.UsedBy, keyHash) != 1:
 		return rpc.Refuse("the token was used already: make another one")

@@ -2,6 +2,9 @@ package ca_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -18,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca"
 	"github.com/cairn-ca/cairn/internal/ca/catest"
 	"github.com/cairn-ca/cairn/internal/ca/ops"
@@ -292,16 +296,7 @@ func TestRoleRenewal(t *testing.T) {
 		}
 		return certificate.Leaf
 	}
-	pair := [2][]byte{}
-	for i, name := range []string{"ca.pem", "ca.key"} {
-		if pair[i], err = os.ReadFile(filepath.Join(a.Dir, "roles", "1", name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	authority, err := roles.LoadAuthority(pair[0], pair[1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := rolesOf(t, a)
 	old, err := authority.Certify(rpc.Peer{Role: rpc.RoleValidator, Node: "fra1"}, leaf(host).PublicKey, time.Now().Add(-roles.Lifetime*3/4))
 	if err != nil {
 		t.Fatal(err)
@@ -319,6 +314,100 @@ func TestRoleRenewal(t *testing.T) {
 		}
 		return time.Until(leaf(host).NotAfter) > roles.Lifetime-time.Hour
 	})
+}
+
+// rolesOf is the CA for roles of an authority.
+func rolesOf(t *testing.T, a *catest.Authority) *roles.Authority {
+	t.Helper()
+	pair := [2][]byte{}
+	for i, name := range []string{"ca.pem", "ca.key"} {
+		var err error
+		if pair[i], err = os.ReadFile(filepath.Join(a.Dir, "roles", "1", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	authority, err := roles.LoadAuthority(pair[0], pair[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return authority
+}
+
+// TestWorkersAskValidators has other roles than the authority call a perspective.
+func TestWorkersAskValidators(t *testing.T) {
+	a := catest.Start(t, "")
+	v, err := join(t, at(a), operator(t, a.Dir, ops.CreateValidatorToken, ops.ValidatorTokenRequest{}).Token, asAuthority(t, a))
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, rir, address := v.Name()
+	authority := rolesOf(t, a)
+	as := func(role string) rpc.Client {
+		pool := rpc.NewPool(authority.Identity(rpc.Peer{Role: role, Node: "n1"}))
+		t.Cleanup(pool.Close)
+		return pool.Client(address, rpc.Expect{Role: rpc.RoleValidator, Node: node})
+	}
+	look := func(role string) error {
+		_, err := validate.Remote{Place: validate.Place{Name: node, RIR: rir}, Client: as(role)}.CAA(t.Context(), validate.CAARequest{
+			Identifier: acme.Identifier{Type: acme.DNS, Value: "a.test"}, Method: acme.HTTP01, AccountURL: "https://ca.test/acct/1", Issuers: []string{"ca.test"}})
+		return err
+	}
+	if err := look(rpc.RoleWork); err != nil {
+		t.Errorf("a worker cannot ask: %v", err)
+	}
+	if err := look(rpc.RoleFront); err == nil {
+		t.Error("a front was answered")
+	}
+	var refused *rpc.Refusal
+	if _, err := rpc.Call[struct{}, ca.Health](t.Context(), as(rpc.RoleWork), "health", struct{}{}); !errors.As(err, &refused) || refused.Code != rpc.CodeForbidden {
+		t.Errorf("a worker asked how it is: %v", err)
+	}
+	if _, err := rpc.Call[[]byte, struct{}](t.Context(), as(rpc.RoleWork), "renew", nil); !errors.As(err, &refused) || refused.Code != rpc.CodeForbidden {
+		t.Errorf("a worker renewed its certificate: %v", err)
+	}
+}
+
+// TestOtherRolesDoNotEnrol has a token for another role used in the call by which perspectives join.
+func TestOtherRolesDoNotEnrol(t *testing.T) {
+	a := catest.Start(t, "")
+	made := operator(t, a.Dir, ops.CreateNodeToken, ops.NodeTokenRequest{Node: "n1", Roles: []string{rpc.RoleWork}})
+	token, err := roles.ParseToken(made.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := rpc.Client{URL: at(a), HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: rpc.PinnedConfig(token.CA)}}}
+	for _, role := range []string{rpc.RoleWork, rpc.RoleValidator, ""} {
+		_, err := rpc.Call[roles.EnrolRequest, roles.EnrolResponse](t.Context(), c, roles.EnrolMethod,
+			roles.EnrolRequest{ID: token.Name(), Secret: token.Secret[:], Role: role, CSR: csrFor(t), Address: "127.0.0.1:1"})
+		if err == nil || !strings.Contains(err.Error(), "another role") {
+			t.Errorf("as %q: %v", role, err)
+		}
+	}
+	machine, err := roles.OpenMachine(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := machine.Join(t.Context(), at(a), token); err != nil {
+		t.Error(err)
+	}
+	if list := operator(t, a.Dir, ops.ListNodes, struct{}{}); len(list) != 1 || list[0].Node != "n1" || list[0].Role != rpc.RoleWork {
+		t.Errorf("nodes: %+v", list)
+	}
+	operator(t, a.Dir, ops.RemoveNode, "n1")
+}
+
+// csrFor is a CSR for a new key.
+func csrFor(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 // freeAddress is one on loopback that nobody listens on.

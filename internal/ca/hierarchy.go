@@ -1,7 +1,6 @@
 package ca
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -31,7 +30,8 @@ type authority struct {
 	number      int
 	id          string // of an issuer "1", of a root "root-1": the name of its CRL
 	certificate *x509.Certificate
-	key         crypto.Signer // nil for a root whose key was taken away
+	key         crypto.Signer // nil for a root whose key was taken away, and outside the signer's process
+	frozen      bool          // the key was taken away, so that the CRL stays as it is
 	issuerURL   string        // of what it signs
 	crlURLs     []string      // under which its CRL was promised, the present one first
 	crosses     []cross       // of an issuer: what other roots say of the same key, the newest root's first
@@ -44,8 +44,8 @@ func (a authority) chain() [][]byte { return [][]byte{a.certificate.Raw} }
 // come from the newest; the others live on for their CRLs.
 type hierarchy struct {
 	hierarchyConfig
-	roots, issuers []authority
-	madeRoot       bool
+	authorities
+	madeRoot bool
 }
 
 type hierarchyConfig struct {
@@ -259,6 +259,7 @@ func (h *hierarchy) authority(id string, pair datadir.Pair) (a authority, err er
 			return a, fmt.Errorf("its key: %w", err)
 		}
 	}
+	a.frozen = a.key == nil
 	// Certificates keep the URL that they were issued with, so a list names all that were ever used.
 	for _, place := range h.published {
 		a.crlURLs = append(a.crlURLs, place.URL+"/crl/"+id+".crl")
@@ -287,62 +288,4 @@ func (h *hierarchy) signers() (all []sign.Issuer) {
 		}
 	}
 	return all
-}
-
-func (h *hierarchy) issuerIDs() (ids []string) {
-	for _, a := range h.issuers {
-		ids = append(ids, a.id)
-	}
-	return ids
-}
-
-func (h *hierarchy) rootIDs() (ids []string) {
-	for _, a := range h.roots {
-		ids = append(ids, a.id)
-	}
-	return ids
-}
-
-// keyless lists the roots whose key was taken away.
-func (h *hierarchy) keyless() (ids []string) {
-	for _, a := range h.roots {
-		if a.key == nil {
-			ids = append(ids, a.id)
-		}
-	}
-	return ids
-}
-
-// crlURLs lists the names of each issuer's CRL. A root's needs none: it is the only one there is.
-func (h *hierarchy) crlURLs() map[string][]string {
-	urls := make(map[string][]string)
-	for _, a := range h.issuers {
-		urls[a.id] = a.crlURLs
-	}
-	return urls
-}
-
-// names is what the newest issuer may issue for.
-func (h *hierarchy) names() acme.Subtrees { return sign.NamesOf(h.issuers[0].certificate) }
-
-// find looks a root or an issuer up by its ID; nil if there is none.
-func (h *hierarchy) find(id string) *authority {
-	for _, list := range [][]authority{h.issuers, h.roots} {
-		for i := range list {
-			if list[i].id == id {
-				return &list[i]
-			}
-		}
-	}
-	return nil
-}
-
-// byKeyID finds the ID of the issuer whose certificate has a subject key identifier.
-func (h *hierarchy) byKeyID(keyID []byte) (string, bool) {
-	for _, a := range h.issuers {
-		if bytes.Equal(a.certificate.SubjectKeyId, keyID) {
-			return a.id, true
-		}
-	}
-	return "", false
 }

@@ -1,12 +1,20 @@
 package ca_test
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"math/big"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/ca"
 	"github.com/cairn-ca/cairn/internal/ca/catest"
@@ -103,4 +111,69 @@ func servedBy(t *testing.T, a *catest.Authority) *x509.Certificate {
 	}
 	defer conn.Close()
 	return conn.ConnectionState().PeerCertificates[0]
+}
+
+// givePair writes a self-signed certificate with its key where a configuration names them.
+func givePair(t *testing.T, certificate, key, name string) *x509.Certificate {
+	t.Helper()
+	signer := catest.NewKey(t)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaf
+}
+
+// TestGivenCertificate: an HTTPS certificate that the operator gives is served, and the next one once it is there. What
+// cannot be read keeps the CA from starting, and does no harm while it runs.
+func TestGivenCertificate(t *testing.T) {
+	certificate, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	given := func(c *ca.Config) {
+		c.Front.Certificate, c.Front.Key = certificate, key
+	}
+	config := catest.Config(t, filepath.Join(t.TempDir(), "ca"), 80)
+	given(&config)
+	if _, err := ca.Open(t.Context(), config); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without the files it starts: %v", err)
+	}
+	first := givePair(t, certificate, key, "*.test")
+	a := catest.Start(t, "", given)
+	served := func() *x509.Certificate {
+		conn, err := tls.Dial("tcp", a.URL()[len("https://"):], &tls.Config{InsecureSkipVerify: true}) // it is compared with what was given
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0]
+	}
+	if !served().Equal(first) {
+		t.Error("the certificate that was given is not served")
+	}
+	second := givePair(t, certificate, key, "ca.test")
+	if err := a.FitCertificate(t.Context()); err != nil || !served().Equal(second) {
+		t.Errorf("the next certificate is not served: %v", err)
+	}
+	if err := os.WriteFile(key, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.FitCertificate(t.Context()); err == nil || !served().Equal(second) {
+		t.Errorf("what cannot be read took the place of what can: %v", err)
+	}
 }

@@ -15,6 +15,7 @@ import (
 var aboutNoOrder = []string{
 	"cleaning up failed", "looking for work failed", "noting the keys of older certificates failed", "revoking the certificates of compromised keys failed",
 	"names unpaused by their owner", "taking an agreement to the terms of service failed", "terms of service agreed to", // these name the account
+	"another front did not redeem its nonce", "no worker can be asked to begin at once", "a worker does not answer", // these are about other processes
 	"writing a page failed", "a page failed", "writing the page for the terms of service failed", // for people, without an account
 }
 

@@ -118,15 +118,18 @@ func (m Machine) Subtrees() acme.Subtrees {
 // containers can have hundreds of addresses, and a certificate takes a hundred names.
 const maxOwnNames = 100
 
-// identifiers is what the CA's own HTTPS certificate is for: everything that
-// somebody on m's network may call it by, as far as its issuer may issue for it.
-func (m Machine) identifiers(urlHost string, permitted acme.Subtrees) (ids, left []acme.Identifier) {
-	names := []string{urlHost, "localhost", "127.0.0.1", "::1"}
-	names = append(names, m.Names...)
+// called lists whatever somebody on m's network may call a server on it by.
+func (m Machine) called() []string {
+	names := append([]string{"localhost", "127.0.0.1", "::1"}, m.Names...)
 	for _, addr := range m.Addresses {
 		names = append(names, addr.String())
 	}
-	for _, name := range names {
+	return names
+}
+
+// identifiers is what the CA's own HTTPS certificate is for: what it is called, as far as its issuer may issue for it.
+func identifiers(called []string, permitted acme.Subtrees) (ids, left []acme.Identifier) {
+	for _, name := range called {
 		id, problem := acme.IdentifierFor(name).Normalize()
 		switch {
 		case problem != nil || slices.Contains(ids, id) || slices.Contains(left, id) || len(ids) == maxOwnNames:

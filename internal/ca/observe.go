@@ -2,7 +2,6 @@ package ca
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cairn-ca/cairn/internal/ca/front"
 	"github.com/cairn-ca/cairn/internal/ca/health"
 	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/store"
@@ -23,7 +21,6 @@ import (
 type Observe struct {
 	Listen     string        // of plain HTTP for /metrics, /healthz and /readyz, as CheckOps wants it; "" means nowhere
 	DrainDelay time.Duration // how long the process goes on, without being ready, once it is told to end
-	Version    string        // of the program
 	Collector  string        // of OpenTelemetry, as trace.CheckEndpoint wants it; "" traces nothing
 	TraceRatio float64       // of traces that are kept, from 0 to 1
 }
@@ -52,13 +49,15 @@ type observer struct {
 	metrics  *metrics.Metrics
 	tracer   *trace.Tracer // nil for none
 	listener net.Listener  // nil for none
-	front    *front.Front  // nil until it is there, before Serve
 
 	healthy, ready *health.Checks
 	working        *health.Pulse // of the worker's loop
 	publishing     *health.Pulse // of the loop that keeps CRLs fresh
 	signer         signerState
+	signers        remoteRole // with work or crl, without signer
+	workers        remoteRole // with front, without work
 	draining       atomic.Bool
+	waiting        atomic.Pointer[string] // why the process cannot start yet; nil once it has
 	limit          *limit
 
 	overdue [2]atomic.Int64 // validations and issuances that nobody has taken up: for how long, in nanoseconds
@@ -77,17 +76,11 @@ func (c *CA) openObserver(ctx context.Context) (err error) {
 	for _, p := range c.config.Profiles {
 		profiles = append(profiles, p.Name)
 	}
-	o.metrics = metrics.New(metrics.Config{Version: o.config.Version, Profiles: profiles, State: o.state})
-	o.healthy = health.NewChecks(time.Second, o.working.Check(), o.publishing.Check(), health.Check{Name: "database-writer", Ask: o.writerMoves})
-	o.ready = health.NewChecks(time.Second,
-		health.Check{Name: "running", Ask: o.notDraining},
-		health.Check{Name: "database", Ask: o.databaseAnswers, Keep: time.Second},
-		health.Check{Name: "signer", Ask: o.signerAnswers, Keep: time.Second},
-		health.Check{Name: "issuer", Ask: o.issuerLives, Keep: time.Second},
-		health.Check{Name: "crl", Ask: o.listsAreFresh, Keep: time.Second})
+	o.metrics = metrics.New(metrics.Config{Version: c.config.Version, Profiles: profiles, State: o.state})
+	o.openChecks()
 	c.observe = o
 	if o.config.Collector != "" {
-		if o.tracer, err = trace.New(ctx, trace.Config{Endpoint: o.config.Collector, Ratio: o.config.TraceRatio, Version: o.config.Version, Log: c.log}); err != nil {
+		if o.tracer, err = trace.New(ctx, trace.Config{Endpoint: o.config.Collector, Ratio: o.config.TraceRatio, Version: c.config.Version, Log: c.log}); err != nil {
 			return err
 		}
 	}
@@ -127,10 +120,12 @@ func (c *CA) OpsAddress() string {
 	return c.observe.listener.Addr().String()
 }
 
-// run serves the operator's pages, and looks how old the work is, until ctx ends.
+// run serves the operator's pages from the start, and once there is work looks how old it is, until ctx ends.
 func (o *observer) run(ctx context.Context) {
 	var all sync.WaitGroup
-	all.Go(func() { o.watchQueue(ctx) })
+	if has := o.ca.config.Roles.Has; has(RoleFront) || has(RoleWork) { // others may not read it in a database that is shared
+		all.Go(func() { o.watchQueue(ctx) })
+	}
 	if o.listener != nil {
 		server := o.ca.server(o.pages())
 		all.Go(func() {
@@ -173,7 +168,7 @@ func (o *observer) drained(ctx context.Context) (context.Context, context.Cancel
 	stop := context.AfterFunc(ctx, func() {
 		defer cancel()
 		o.draining.Store(true)
-		if o.config.DrainDelay == 0 {
+		if o.config.DrainDelay == 0 || !o.ca.isReady() {
 			return
 		}
 		o.ca.log.Info("told to end: not ready any more", "goes_on_for", o.config.DrainDelay)
@@ -188,8 +183,13 @@ func (o *observer) drained(ctx context.Context) (context.Context, context.Cancel
 // lookEvery is how often the age of the work is looked up.
 const lookEvery = 2 * time.Second
 
-// watchQueue looks how old the work is that nobody has taken up.
+// watchQueue looks how old the work is that nobody has taken up, as soon as the process has started.
 func (o *observer) watchQueue(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-o.ca.ready:
+	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
@@ -219,80 +219,4 @@ func (o *observer) backlog() time.Duration {
 		longest = max(longest, o.ca.worker.Behind())
 	}
 	return longest
-}
-
-// writerMoves fails if an update of the database hangs.
-func (o *observer) writerMoves(context.Context) error {
-	if oldest := o.ca.db.Load().Oldest; oldest > stuck {
-		return fmt.Errorf("an update has been waiting for %s", oldest.Round(time.Second))
-	}
-	return nil
-}
-
-func (o *observer) notDraining(context.Context) error {
-	if o.draining.Load() {
-		return errors.New("it was told to end")
-	}
-	return nil
-}
-
-// databaseAnswers reads, and goes through the one writer.
-func (o *observer) databaseAnswers(ctx context.Context) error {
-	if err := o.ca.db.View(ctx, func(tx *store.Tx) error { _, err := tx.OverdueOrder(); return err }); err != nil {
-		return fmt.Errorf("reading: %w", err)
-	}
-	if err := o.ca.db.Update(ctx, func(*store.Tx) error { return nil }); err != nil {
-		return fmt.Errorf("writing: %w", err)
-	}
-	return nil
-}
-
-func (o *observer) signerAnswers(ctx context.Context) error { return o.signer.check(ctx) }
-
-// issuerLives fails if the issuer cannot issue any more.
-func (o *observer) issuerLives(context.Context) error {
-	if end := o.ca.hierarchy.issuers[0].certificate.NotAfter; time.Now().After(end) {
-		return fmt.Errorf("the issuer's certificate ended on %s", end.Format(time.RFC3339))
-	}
-	return nil
-}
-
-// listsAreFresh fails if a list has ended: clients that ask for it believe nothing that its issuer signed.
-func (o *observer) listsAreFresh(context.Context) error {
-	for _, list := range o.newestLists() {
-		if time.Now().After(list.NextUpdate) {
-			return fmt.Errorf("the CRL of issuer %s ended at %s", list.Issuer, list.NextUpdate.Format(time.RFC3339))
-		}
-	}
-	return nil
-}
-
-func (o *observer) newestLists() []store.CRL {
-	return append(o.ca.leafCRLs.Newest(), o.ca.rootCRLs.Newest()...)
-}
-
-// listKey names a list.
-type listKey struct {
-	issuer string
-	number int64
-}
-
-// entriesOf counts the entries of a list, once.
-func (o *observer) entriesOf(list store.CRL) int {
-	key := listKey{list.Issuer, list.Number}
-	if count, ok := o.entries.Load(key); ok {
-		return count.(int)
-	}
-	parsed, err := x509.ParseRevocationList(list.DER)
-	if err != nil {
-		return 0 // it was linted before it was signed
-	}
-	o.entries.Range(func(old, _ any) bool {
-		if old.(listKey).issuer == key.issuer {
-			o.entries.Delete(old)
-		}
-		return true
-	})
-	o.entries.Store(key, len(parsed.RevokedCertificateEntries))
-	return len(parsed.RevokedCertificateEntries)
 }

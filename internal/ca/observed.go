@@ -19,31 +19,10 @@ import (
 
 // state measures what metrics show.
 func (o *observer) state() metrics.State {
-	s := metrics.State{
-		Transaction: o.ca.db.Load(), Commits: o.ca.db.Commits(), Checks: make(map[string]bool),
-		Overdue: map[metrics.Stage]time.Duration{
-			metrics.Validation: time.Duration(o.overdue[0].Load()), metrics.Issuance: time.Duration(o.overdue[1].Load()),
-		},
-	}
+	s := metrics.State{Checks: make(map[string]bool)}
 	s.Connections, s.Refused = o.limit.count()
-	if o.front != nil {
-		s.Requests, s.Nonces = o.front.Load(), o.front.NoncesIssued()
-	}
-	if o.ca.worker != nil {
-		s.Work = o.ca.worker.Load()
-	}
-	for _, list := range o.newestLists() {
-		s.Lists = append(s.Lists, metrics.List{Issuer: list.Issuer, Number: list.Number, Entries: o.entriesOf(list),
-			ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate})
-	}
-	for _, root := range o.ca.hierarchy.roots {
-		s.Expiries = append(s.Expiries, metrics.Expiry{Owner: metrics.Root, ID: root.id, At: root.certificate.NotAfter})
-	}
-	for _, issuer := range o.ca.hierarchy.issuers {
-		s.Expiries = append(s.Expiries, metrics.Expiry{Owner: metrics.Issuer, ID: issuer.id, At: issuer.certificate.NotAfter})
-	}
-	if own := o.ca.own.current.Load(); own != nil {
-		s.Expiries = append(s.Expiries, metrics.Expiry{Owner: metrics.Server, ID: "https", At: own.Leaf.NotAfter})
+	if o.ca.isReady() {
+		o.stateOfRoles(&s)
 	}
 	for kind, checks := range map[string]*health.Checks{"health": o.healthy, "ready": o.ready} {
 		states, all := checks.Ask(context.Background())
@@ -53,6 +32,42 @@ func (o *observer) state() metrics.State {
 		}
 	}
 	return s
+}
+
+// listsTime bounds how long the state waits for lists that are read from the database.
+const listsTime = time.Second
+
+// stateOfRoles measures what this process has by its roles. Before it has started, these are about to be made.
+func (o *observer) stateOfRoles(s *metrics.State) {
+	s.Transaction, s.Commits = o.ca.db.Load(), o.ca.db.Commits()
+	s.Overdue = map[metrics.Stage]time.Duration{
+		metrics.Validation: time.Duration(o.overdue[0].Load()), metrics.Issuance: time.Duration(o.overdue[1].Load()),
+	}
+	if o.ca.acme != nil {
+		s.Requests, s.Nonces = o.ca.acme.Load(), o.ca.acme.NoncesIssued()
+	}
+	if o.ca.worker != nil {
+		s.Work = o.ca.worker.Load()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), listsTime)
+	defer cancel()
+	for _, list := range o.newestLists(ctx) {
+		s.Lists = append(s.Lists, metrics.List{Issuer: list.Issuer, Number: list.Number, Entries: o.entriesOf(list),
+			ThisUpdate: list.ThisUpdate, NextUpdate: list.NextUpdate})
+	}
+	known := o.ca.known.Load()
+	for _, root := range known.roots {
+		s.Expiries = append(s.Expiries, metrics.Expiry{Owner: metrics.Root, ID: root.id, At: root.certificate.NotAfter})
+	}
+	for _, issuer := range known.issuers {
+		s.Expiries = append(s.Expiries, metrics.Expiry{Owner: metrics.Issuer, ID: issuer.id, At: issuer.certificate.NotAfter})
+	}
+	if o.ca.own == nil {
+		return
+	}
+	if own := o.ca.own.current.Load(); own != nil {
+		s.Expiries = append(s.Expiries, metrics.Expiry{Owner: metrics.Server, ID: "https", At: own.Leaf.NotAfter})
+	}
 }
 
 // transaction is told of each transaction of the database.
@@ -144,8 +159,6 @@ func outcomeOf(ctx context.Context, result validate.Result, err error) metrics.O
 
 // signerState remembers how the signer did lately.
 type signerState struct {
-	ready func(context.Context) error // asks a signer elsewhere; nil for none
-
 	mu     sync.Mutex // guards what follows
 	failed int        // in a row
 	last   time.Time
@@ -173,12 +186,8 @@ func (s *signerState) note(outcome metrics.Outcome, err error) {
 	}
 }
 
-func (s *signerState) check(ctx context.Context) error {
-	if s.ready != nil {
-		if err := s.ready(ctx); err != nil {
-			return err
-		}
-	}
+// check fails if the signer does not answer.
+func (s *signerState) check() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed >= signerFailures && time.Since(s.last) < signerPause {
@@ -193,12 +202,7 @@ type watchedSigner struct {
 	observer *observer
 }
 
-func (o *observer) certificates(s work.Signer) work.Signer {
-	if remote, ok := s.(interface{ Ready(context.Context) error }); ok {
-		o.signer.ready = remote.Ready
-	}
-	return watchedSigner{s, o}
-}
+func (o *observer) certificates(s work.Signer) work.Signer { return watchedSigner{s, o} }
 
 // Certificate implements work.Signer.
 func (s watchedSigner) Certificate(ctx context.Context, r sign.Request) (sign.Certificate, error) {
@@ -229,6 +233,16 @@ func (s watchedLists) CRL(ctx context.Context, r sign.CRLRequest) ([]byte, error
 	span.End(err)
 	s.observer.signed(ctx, metrics.CRL, err, time.Since(began))
 	return der, err
+}
+
+// servedSigner counts what other processes ask the signer here.
+type servedSigner struct {
+	watchedSigner
+	watchedLists
+}
+
+func (o *observer) served(s *sign.Signer) sign.Served {
+	return servedSigner{watchedSigner{s, o}, watchedLists{s, o}}
 }
 
 func (o *observer) signed(ctx context.Context, kind metrics.Kind, err error, took time.Duration) {

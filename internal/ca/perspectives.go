@@ -41,14 +41,20 @@ const (
 	firstCheck = time.Second
 )
 
+// perspectivesConfig is what it takes to ask them.
+type perspectivesConfig struct {
+	config   Perspectives
+	db       *store.DB
+	identity func() (rpc.Identity, error) // who this process is to them
+	roles    *roleCA                      // by which their certificates are renewed; nil where its key is not, and run is not called
+	log      *slog.Logger
+	watch    *observer
+}
+
 // perspectives are the remote ones. They are known from the database.
 type perspectives struct {
-	config Perspectives
-	db     *store.DB
-	roles  *roleCA
-	log    *slog.Logger
-	wake   chan struct{} // of capacity 1: one has joined
-	watch  *observer
+	perspectivesConfig
+	wake chan struct{} // of capacity 1: one has joined
 
 	mu      sync.Mutex // guards what follows
 	listed  time.Time
@@ -56,14 +62,8 @@ type perspectives struct {
 	clients map[string]*http.Client // by connection
 }
 
-func newPerspectives(c Perspectives, db *store.DB, roles *roleCA, watch *observer) *perspectives {
-	if c.Timeout == 0 {
-		c.Timeout = 15 * time.Second
-	}
-	if c.Check == 0 {
-		c.Check = time.Minute
-	}
-	return &perspectives{config: c, db: db, roles: roles, log: watch.ca.log, watch: watch, wake: make(chan struct{}, 1), clients: make(map[string]*http.Client)}
+func newPerspectives(c perspectivesConfig) *perspectives {
+	return &perspectives{perspectivesConfig: c, wake: make(chan struct{}, 1), clients: make(map[string]*http.Client)}
 }
 
 // quorum is the local perspective with all remote ones.
@@ -138,7 +138,7 @@ func (p *perspectives) client(v store.Validator) (rpc.Client, error) {
 	defer p.mu.Unlock()
 	name := connection(v)
 	if p.clients[name] == nil {
-		_, identity, err := p.roles.get()
+		identity, err := p.identity()
 		if err != nil {
 			return rpc.Client{}, err
 		}

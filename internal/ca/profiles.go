@@ -9,8 +9,9 @@ import (
 // checkProfiles refuses profiles that the rest of the configuration leaves without effect.
 func (c *CA) checkProfiles(context.Context) error {
 	offered := c.policy().Proving
+	names, _ := c.issuing()
 	for _, d := range c.config.Profiles {
-		if missing := c.hierarchy.names().Missing(d.Names).Strings(); len(missing) > 0 {
+		if missing := names.Missing(d.Names).Strings(); len(missing) > 0 {
 			return fmt.Errorf("profile %s: names: this CA does not issue for %s: leave it out, or add it to --names", d.Name, strings.Join(missing, ", "))
 		}
 		for _, kind := range d.Challenges {

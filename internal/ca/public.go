@@ -15,7 +15,7 @@ func (c *CA) public(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
 		return
 	}
-	body, kind := c.document(r.URL.Path)
+	body, kind := c.document(r)
 	if body == nil {
 		http.Error(w, "not found: this address serves certificates and CRLs; ACME is at "+c.url+"/directory", http.StatusNotFound)
 		return
@@ -29,10 +29,11 @@ func (c *CA) public(w http.ResponseWriter, r *http.Request) {
 }
 
 // document finds what is published under a path, and its media type (RFC 2585 §4, RFC 8555 §9.1).
-func (c *CA) document(name string) ([]byte, string) {
-	switch dir, file := path.Split(name); dir {
+func (c *CA) document(r *http.Request) ([]byte, string) {
+	known := c.known.Load()
+	switch dir, file := path.Split(r.URL.Path); dir {
 	case "/":
-		root := c.hierarchy.roots[0]
+		root := known.roots[0]
 		switch file {
 		case "root.pem":
 			return encodeCertificate(root.certificate.Raw), "application/x-pem-file"
@@ -41,15 +42,14 @@ func (c *CA) document(name string) ([]byte, string) {
 		}
 	case "/roots/", "/issuers/":
 		id, ok := strings.CutSuffix(file, ".der")
-		if a := c.hierarchy.find(id); ok && a != nil {
+		if a := known.find(id); ok && a != nil {
 			return a.certificate.Raw, "application/pkix-cert"
 		}
 	case "/crl/":
 		if id, ok := strings.CutSuffix(file, ".crl"); ok {
-			if der := c.leafCRLs.DER(id); der != nil {
-				return der, "application/pkix-crl"
+			if known.find(id) != nil { // whoever asks for others costs no look into the database
+				return c.list(r.Context(), id), "application/pkix-crl"
 			}
-			return c.rootCRLs.DER(id), "application/pkix-crl"
 		}
 	}
 	return nil, ""

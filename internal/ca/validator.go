@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -77,7 +78,7 @@ func OpenValidator(ctx context.Context, c ValidatorConfig) (*Validator, error) {
 	v.prober = validate.New(validate.Config{
 		Resolver: resolver, HTTP01Port: c.HTTP01Port, TLSALPN01Port: c.TLSALPN01Port, Allow: c.AllowTargets, Log: c.Log,
 	})
-	if v.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", orElse(c.Listen, ":9443")); err != nil {
+	if v.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cmp.Or(c.Listen, ":9443")); err != nil {
 		return nil, fmt.Errorf("listening for the authority's calls (--listen): %w", err)
 	}
 	if c.Join != "" {
@@ -123,7 +124,7 @@ func (v *Validator) Serve(ctx context.Context) error {
 	defer cancel()
 	server := &http.Server{
 		Handler:           v.handler(),
-		TLSConfig:         v.host.Identity().ServerConfig(rpc.Expect{Role: rpc.RoleAuthority}),
+		TLSConfig:         v.host.Identity().ServerConfig(rpc.Expect{Role: rpc.RoleAuthority, Roles: []string{rpc.RoleWork}}),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       slog.NewLogLogger(v.config.Log.Handler(), slog.LevelDebug), // failed handshakes and the like
@@ -144,16 +145,18 @@ func (v *Validator) Serve(ctx context.Context) error {
 	return nil
 }
 
-// handler answers the calls. Whoever gets here is the authority.
+// handler answers the calls. Whoever gets here is the authority, or one of its workers: those
+// ask what this host sees, and no more.
 func (v *Validator) handler() http.Handler {
 	node, rir, _ := v.host.Name()
 	server := &rpc.Server{Log: v.config.Log}
 	validate.Serve(server, validate.ServeConfig{Vantage: v.prober, Place: validate.Place{Name: node, RIR: rir}, Limit: v.config.Limit})
-	rpc.Handle(server, "health", func(context.Context, struct{}) (Health, error) {
+	authority := []string{rpc.RoleAuthority}
+	rpc.HandleMethod(server, rpc.Method{Name: "health", Roles: authority}, func(context.Context, struct{}) (Health, error) {
 		csr, err := v.host.Renewal(time.Now())
 		return Health{Version: v.config.Version, Renewal: csr}, err
 	})
-	rpc.Handle(server, "renew", func(_ context.Context, der []byte) (struct{}, error) {
+	rpc.HandleMethod(server, rpc.Method{Name: "renew", Roles: authority}, func(_ context.Context, der []byte) (struct{}, error) {
 		if err := v.host.Renewed(der); err != nil {
 			return struct{}{}, err
 		}

@@ -145,14 +145,24 @@ func NewClient(t testing.TB, directory string, root *x509.Certificate) *acme.Cli
 // NewClientWithKey is NewClient for a key of the caller's.
 func NewClientWithKey(t testing.TB, directory string, root *x509.Certificate, key crypto.Signer) *acme.Client {
 	t.Helper()
+	return newClient(t, directory, root, key, &http.Transport{MaxIdleConnsPerHost: 4})
+}
+
+// NewClientWithoutKeepAlive is NewClientWithKey for one that makes a connection for each request, so that each comes
+// to another server behind a load balancer.
+func NewClientWithoutKeepAlive(t testing.TB, directory string, root *x509.Certificate, key crypto.Signer) *acme.Client {
+	t.Helper()
+	return newClient(t, directory, root, key, &http.Transport{DisableKeepAlives: true})
+}
+
+func newClient(t testing.TB, directory string, root *x509.Certificate, key crypto.Signer, transport *http.Transport) *acme.Client {
+	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AddCert(root)
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool}
 	client, err := acme.NewClient(acme.ClientConfig{
 		Directory: directory, Key: key, UserAgent: "catest",
-		HTTP: &http.Client{
-			Timeout:   20 * time.Second,
-			Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, MaxIdleConnsPerHost: 4},
-		},
+		HTTP: &http.Client{Timeout: 20 * time.Second, Transport: transport},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	zx509 "github.com/zmap/zcrypto/x509"
 	"github.com/zmap/zlint/v3"
 	"github.com/zmap/zlint/v3/lint"
@@ -46,12 +47,14 @@ type Seen struct {
 	Certificates []*x509.Certificate
 	// Lists are CRLs that were published: none that is stored is older, nor another one with the same number.
 	Lists []*x509.RevocationList
+	// Database is the URL of the authority's database if that is PostgreSQL.
+	Database string
 }
 
 // CheckCA is CheckCA for what was seen.
 func (s Seen) CheckCA(t testing.TB, dir string) {
 	t.Helper()
-	c := &checker{t: t, dir: dir, issuers: map[string]*x509.Certificate{}, signers: map[string]*x509.Certificate{}}
+	c := &checker{t: t, dir: dir, database: s.Database, issuers: map[string]*x509.Certificate{}, signers: map[string]*x509.Certificate{}}
 	c.open()
 	defer c.db.Close()
 	c.loadAuthorities()
@@ -68,12 +71,13 @@ func (s Seen) CheckCA(t testing.TB, dir string) {
 
 // checker reads a stopped authority's directory.
 type checker struct {
-	t       testing.TB
-	dir     string
-	db      *sql.DB
-	roots   *x509.CertPool
-	issuers map[string]*x509.Certificate // by ID
-	signers map[string]*x509.Certificate // of CRLs, by ID: the issuers and the roots
+	t        testing.TB
+	dir      string
+	database string
+	db       *sql.DB
+	roots    *x509.CertPool
+	issuers  map[string]*x509.Certificate // by ID
+	signers  map[string]*x509.Certificate // of CRLs, by ID: the issuers and the roots
 }
 
 // row is a certificate in the database.
@@ -88,6 +92,12 @@ type row struct {
 func (c *checker) open() {
 	c.t.Helper()
 	var err error
+	if c.database != "" {
+		if c.db, err = sql.Open("pgx", c.database); err != nil {
+			c.t.Fatal(err)
+		}
+		return
+	}
 	if c.db, err = sql.Open("sqlite", filepath.Join(c.dir, "cairn.db")); err != nil {
 		c.t.Fatal(err)
 	}
@@ -288,7 +298,7 @@ func (c *checker) crls(certificates map[string]row, seen []*x509.RevocationList)
 	listed := map[string]string{} // serial → issuer
 	fresh := map[string]bool{}
 	newest := map[string]*x509.RevocationList{}
-	c.query("SELECT c.issuer, c.number, c.der, c.revision = COALESCE((SELECT revision FROM revisions r WHERE r.issuer = c.issuer), 0) FROM crls c", func(rows *sql.Rows) error {
+	c.query("SELECT c.issuer, c.number, c.der, c.revision = COALESCE((SELECT SUM(revision) FROM revisions r WHERE r.issuer = c.issuer), 0) FROM crls c", func(rows *sql.Rows) error {
 		var issuer string
 		var number int64
 		var der []byte

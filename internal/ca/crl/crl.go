@@ -151,15 +151,31 @@ func (p *Publisher) update(ctx context.Context, issuer string) error {
 		}
 		last = store.CRL{Issuer: issuer, Number: last.Number + 1, Revision: revision, ThisUpdate: next.ThisUpdate, NextUpdate: next.NextUpdate, DER: der}
 		// A crash before this line leaves a signed list that nobody has seen, and its number to be used again.
-		if err := p.DB.Update(ctx, func(tx *store.Tx) error { return tx.SaveCRL(last) }); err != nil {
-			return fmt.Errorf("storing number %d: %w", last.Number, err)
+		if last, err = p.save(ctx, last); err != nil {
+			return fmt.Errorf("storing number %d: %w", next.Number, err)
 		}
-		p.Log.Info("crl published", "issuer", issuer, "number", last.Number, "entries", len(next.Entries))
+		if bytes.Equal(last.DER, der) {
+			p.Log.Info("crl published", "issuer", issuer, "number", last.Number, "entries", len(next.Entries))
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.current[issuer] = last
 	return nil
+}
+
+// save stores list and returns the newest one: list, or that of another process that took the number meanwhile. The
+// loser's bytes are dropped, so that one number has one list (RFC 5280 §5.2.3).
+func (p *Publisher) save(ctx context.Context, list store.CRL) (newest store.CRL, err error) {
+	err = p.DB.Update(ctx, func(tx *store.Tx) error {
+		newest = list
+		err := tx.SaveCRL(list)
+		if errors.Is(err, store.ErrConflict) {
+			newest, err = tx.CRL(list.Issuer)
+		}
+		return err
+	})
+	return newest, err
 }
 
 // due finds the newest list of issuer and whether it is time for another, the

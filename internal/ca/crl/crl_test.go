@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -232,4 +233,45 @@ type refusing struct{}
 
 func (refusing) CRL(context.Context, sign.CRLRequest) ([]byte, error) {
 	return nil, errors.New("there is no key")
+}
+
+// meanwhile publishes a list by another process while this one's is being signed.
+type meanwhile struct {
+	crl.Signer
+	other func()
+}
+
+func (m meanwhile) CRL(ctx context.Context, r sign.CRLRequest) ([]byte, error) {
+	der, err := m.Signer.CRL(ctx, r)
+	m.other()
+	return der, err
+}
+
+// Two processes publish at once: one number has one list, and the slower process goes on with the other's.
+func TestTwoPublishers(t *testing.T) {
+	i := newIssuer(t)
+	fast := crl.New(i.config)
+	i.list(fast)
+	i.add("0a", i.now.Add(time.Hour), i.revoked)
+	behind := i.config
+	once := sync.OnceFunc(func() {
+		i.now = i.now.Add(time.Second) // so that the lists differ
+		i.add("0b", i.now.Add(time.Hour), i.revoked)
+		i.list(fast)
+	})
+	behind.Signer = meanwhile{i.signer, once}
+	slow := crl.New(behind)
+	if err := slow.Update(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(slow.DER("1"), fast.DER("1")) {
+		t.Error("the slower process hands out a list that is not in the database")
+	}
+	newest := &crl.Newest{DB: i.db, Log: i.config.Log}
+	if got := i.list(slow); got.Number.Int64() != 2 || len(serials(got)) != 2 || !bytes.Equal(newest.DER(t.Context(), "1"), got.Raw) {
+		t.Errorf("list %s has %v", got.Number, serials(got))
+	}
+	if newest.DER(t.Context(), "2") != nil {
+		t.Error("there is a list of an issuer that is not there")
+	}
 }

@@ -15,6 +15,8 @@ type Addresses struct {
 	// Published is where living certificates point to for CRLs and issuers, the present
 	// place first. Certificates keep what they were issued with.
 	Published []Published `json:"published"`
+	// Database is where its database is, without a password; "" for the one in the directory.
+	Database string `json:"database,omitempty"`
 }
 
 // Published is a place that certificates point to.

@@ -22,7 +22,7 @@ const (
 
 // known matches the path below the directory of everything that a first run makes.
 // What ends in .new is on its way to its name.
-var known = regexp.MustCompile(`^(?:lock|(?:unfinished|root\.pem|addresses\.json)(?:\.new)?|cairn\.db(?:-wal|-shm|-journal)?` +
+var known = regexp.MustCompile(`^(?:lock|(?:unfinished|root\.pem|(?:addresses|cluster)\.json)(?:\.new)?|cairn\.db(?:-wal|-shm|-journal)?` +
 	`|roots(?:/[0-9]+(?:\.new)?(?:/root\.(?:pem|key)(?:\.new)?)?)?` +
 	`|issuers(?:/[0-9]+(?:\.new)?(?:/(?:issuer\.(?:pem|key)|cross-[0-9]+\.pem)(?:\.new)?)?)?` +
 	`|roles(?:/[0-9]+(?:\.new)?(?:/ca\.(?:pem|key)(?:\.new)?)?)?` +

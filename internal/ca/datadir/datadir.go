@@ -13,7 +13,8 @@
 //	issuers/N/{issuer.pem,issuer.key}
 //	roles/N/{ca.pem,ca.key}         the CA by which roles on several machines know each other, once there are any
 //	https/{cert.pem,key.pem}        the authority's own HTTPS certificate, with its chain
-//	cairn.db                        the database
+//	cairn.db                        the database, if it is SQLite
+//	cluster.json                    who this machine is to the others of a cluster, if there are any
 //
 // The first run writes its intent (unfinished) before anything else and turns it
 // into the marker after everything else, so a kill at any moment leaves either a

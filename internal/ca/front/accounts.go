@@ -71,8 +71,12 @@ func (f *Front) account(ctx context.Context, r accountRequest) (reply, error) {
 	if r.ids[0] != r.account.ID {
 		return reply{}, notYours("account")
 	}
-	account := r.account
+	account, err := f.known.load(ctx, r.account.ID) // what is shown is as it is now
+	if err != nil {
+		return reply{}, fmt.Errorf("showing account %s: %w", r.account.ID, err)
+	}
 	if len(r.payload) > 0 {
+		defer f.known.forget(r.account.ID)
 		req, problem := decode[acme.Account](r.payload)
 		if problem != nil {
 			return reply{}, problem

@@ -109,24 +109,22 @@ func (f *Front) challenge(ctx context.Context, r accountRequest) (reply, error) 
 		if _, problem := decode[struct{}](r.payload); problem != nil {
 			return reply{}, problem
 		}
-		later, err := f.respond(ctx, r)
+		settled, known, later, err := f.respond(ctx, r)
 		if err != nil {
 			return reply{}, err
 		}
 		defer later()
+		if known {
+			return f.challengeReply(r, settled, acme.ChallengeType(r.ids[1]), time.Now()), nil
+		}
 	}
-	answer := reply{status: http.StatusOK, links: []string{link(r.base.authorization(r.ids[0]), "up")}}
+	var answer reply
 	err := f.DB.View(ctx, func(tx *store.Tx) error {
 		authz, kind, err := ownChallenge(tx, r)
-		if err != nil {
-			return err
+		if err == nil {
+			answer = f.challengeReply(r, authz, kind, tx.Now)
 		}
-		challenge := authz.Challenge(kind)
-		if challenge.Status == acme.StatusProcessing {
-			answer.retryAfter = pause(f.Manners.AuthzPause, pauseFor(authz, tx.Now))
-		}
-		answer.body = f.showChallenge(r, authz, *challenge)
-		return nil
+		return err
 	})
 	if err != nil {
 		return reply{}, fmt.Errorf("showing a challenge of authorization %s: %w", r.ids[0], err)
@@ -134,12 +132,35 @@ func (f *Front) challenge(ctx context.Context, r accountRequest) (reply, error) 
 	return answer, nil
 }
 
-// respond starts the validation of a challenge, once. The caller calls later when it knows its answer.
-func (f *Front) respond(ctx context.Context, r accountRequest) (later func(), err error) {
-	if problem := f.checkResponse(r.payload); problem != nil {
-		return nil, problem
+// challengeReply shows the challenge of a type, which a has.
+func (f *Front) challengeReply(r accountRequest, a rules.Authz, kind acme.ChallengeType, now time.Time) reply {
+	challenge := a.Challenge(kind)
+	answer := reply{status: http.StatusOK, links: []string{link(r.base.authorization(r.ids[0]), "up")}, body: f.showChallenge(r, a, *challenge)}
+	if challenge.Status == acme.StatusProcessing {
+		answer.retryAfter = pause(f.Manners.AuthzPause, pauseFor(a, now))
 	}
-	var begun *rules.Authz
+	return answer
+}
+
+// respond starts the validation of a challenge, once, and returns the authorization if it is known what became
+// of it. The caller calls later when it knows its answer.
+func (f *Front) respond(ctx context.Context, r accountRequest) (settled rules.Authz, known bool, later func(), err error) {
+	if problem := f.checkResponse(r.payload); problem != nil {
+		return settled, false, nil, problem
+	}
+	begun, err := f.attempt(ctx, r)
+	if err != nil {
+		return settled, false, nil, fmt.Errorf("responding to a challenge of authorization %s: %w", r.ids[0], err)
+	}
+	if begun == nil {
+		return settled, false, func() {}, nil
+	}
+	settled, known, later = takeUp(ctx, f, func() <-chan rules.Authz { return f.Worker.Validate(*begun) }, f.ChallengeWait)
+	return settled, known, later, nil
+}
+
+// attempt saves that the client has responded to a challenge, and returns the authorization if that makes work.
+func (f *Front) attempt(ctx context.Context, r accountRequest) (begun *rules.Authz, err error) {
 	err = f.change(ctx, func(tx *store.Tx) error {
 		begun = nil
 		account, err := actor(tx, r)
@@ -165,11 +186,5 @@ func (f *Front) respond(ctx context.Context, r accountRequest) (later func(), er
 		begun = &after
 		return tx.UpdateAuthz(before, after)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("responding to a challenge of authorization %s: %w", r.ids[0], err)
-	}
-	if begun == nil {
-		return func() {}, nil
-	}
-	return f.takeUp(ctx, func() <-chan struct{} { return f.Worker.Validate(*begun) }, f.ChallengeWait), nil
+	return begun, err
 }

@@ -2,6 +2,8 @@ package front_test
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,5 +53,32 @@ func BenchmarkWireOrder(b *testing.B) {
 		if front.WireOrder(placed.Order, placed.Authzs, now).Status != acme.StatusPending {
 			b.Fatal("not pending")
 		}
+	}
+}
+
+// BenchmarkAnswers are whole requests without the network, up to the octets of the answer: one that is wrong
+// already in its form, and resources that need no authentication.
+func BenchmarkAnswers(b *testing.B) {
+	a := newAuthority(b, func(c *front.Config) { c.Log = discard })
+	for _, request := range []struct {
+		name, method, path, body string
+		status                   int
+	}{
+		{"problem", http.MethodPost, "/new-order", `{"payload":""}`, http.StatusBadRequest},
+		{"directory", http.MethodGet, "/directory", "", http.StatusOK},
+		{"nonce", http.MethodHead, "/new-nonce", "", http.StatusOK},
+	} {
+		b.Run(request.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				r := httptest.NewRequest(request.method, a.url+request.path, strings.NewReader(request.body))
+				r.Header.Set("Content-Type", acme.MediaJOSE)
+				w := httptest.NewRecorder()
+				a.front.ServeHTTP(w, r)
+				if w.Code != request.status {
+					b.Fatal(w.Body)
+				}
+			}
+		})
 	}
 }

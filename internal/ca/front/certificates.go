@@ -62,28 +62,75 @@ func (f *Front) certified(ctx context.Context, r accountRequest) (found rules.Ce
 	if problem := asGet(r.payload); problem != nil {
 		return found, nil, problem
 	}
-	err = f.DB.View(ctx, func(tx *store.Tx) error {
-		of := r
-		if of.ids, err = f.certifiedOrder(tx, r.ids); err != nil {
-			return err
-		}
-		order, _, err := ownOrder(tx, of)
-		if err != nil {
-			return err
-		}
-		if order.Serial == "" {
-			return notFound("there is no certificate for this order: see %s", r.base.order(order.ID))
-		}
-		found, err = tx.Certificate(order.Serial)
-		return err
-	})
-	if err != nil {
+	if found, err = f.findCertificate(ctx, r); err != nil {
 		return found, nil, fmt.Errorf("handing out the certificate of order %s: %w", r.ids[0], err)
 	}
 	if chains = f.Chains(found); len(chains) == 0 {
 		return found, nil, fmt.Errorf("certificate %s has no chain: its issuer %q is unknown", found.Serial, found.Issuer)
 	}
 	return found, chains, nil
+}
+
+// findCertificate finds the certificate that r is about, at hand or in the store. Of one at hand, what it says
+// of itself is there, which is all that never changes.
+func (f *Front) findCertificate(ctx context.Context, r accountRequest) (found rules.Certificate, err error) {
+	if ended, ok := f.ended.find(r.ids[0]); ok && ended.Certificate.DER != nil && ended.Order.Account == r.account.ID && !f.Manners.BySerial {
+		return ended.Certificate, nil
+	}
+	err = f.DB.View(ctx, func(tx *store.Tx) error {
+		ids, err := f.certifiedOrder(tx, r.ids)
+		if err != nil {
+			return err
+		}
+		found, err = f.ownCertificate(tx, r, ids[0])
+		return err
+	})
+	return found, err
+}
+
+// ownCertificate loads the certificate of an order, if that is the account's own. It is there for as long as
+// its own record is kept, which is longer than that of the order.
+func (f *Front) ownCertificate(tx *store.Tx, r accountRequest, id string) (rules.Certificate, error) {
+	order, err := f.orderAtHand(tx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return certificateAlone(tx, r, id)
+	case err != nil:
+		return rules.Certificate{}, err
+	case order.Account != r.account.ID:
+		return rules.Certificate{}, notYours("order")
+	case order.Serial == "":
+		return rules.Certificate{}, notFound("there is no certificate for this order: see %s", r.base.order(order.ID))
+	}
+	found, err := tx.Certificate(order.Serial)
+	if errors.Is(err, store.ErrNotFound) {
+		err = notFound("the certificate expired long ago and is not kept any more")
+	}
+	return found, err
+}
+
+// orderAtHand loads an order, unless it has ended here lately.
+func (f *Front) orderAtHand(tx *store.Tx, id string) (rules.Order, error) {
+	if ended, ok := f.ended.find(id); ok {
+		return ended.Order, nil
+	}
+	return tx.Order(id)
+}
+
+// certificateAlone loads the certificate of an order that is not kept any more.
+func certificateAlone(tx *store.Tx, r accountRequest, id string) (rules.Certificate, error) {
+	found, err := tx.CertificateOf(id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return rules.Certificate{}, notFound("there is no such order")
+	case err != nil:
+		return rules.Certificate{}, err
+	case found.Account != r.account.ID:
+		return rules.Certificate{}, notYours("order")
+	case found.State != rules.Issued:
+		return rules.Certificate{}, notFound("there is no certificate for this order")
+	}
+	return found, nil
 }
 
 // certifiedOrder gives ids of a request about a certificate the ID of its order.

@@ -34,32 +34,33 @@ func (f *Front) change(ctx context.Context, fn func(*store.Tx) error) error {
 	return fmt.Errorf("tried %d times: %w", maxTries, err)
 }
 
-// takeUp has what a request made due started, and gives it a moment; or, in a server that answers first
-// and works then, returns the start for later.
-func (f *Front) takeUp(ctx context.Context, start func() <-chan struct{}, limit time.Duration) (later func()) {
+// takeUp has what a request made due started, and gives it a moment: known reports whether it came to an
+// end meanwhile. In a server that answers first and works then, the start is returned for later.
+func takeUp[T any](ctx context.Context, f *Front, start func() <-chan T, limit time.Duration) (ended T, known bool, later func()) {
 	if f.Manners.Asynchronous {
-		return func() { start() }
+		return ended, false, func() { start() }
 	}
-	f.wait(ctx, start(), limit)
-	return func() {}
+	ended, known = wait(ctx, f, start(), limit)
+	return ended, known, func() {}
 }
 
 // wait gives what was started a moment to finish, so that simple clients need not
 // poll. No transaction is open meanwhile. Where too many wait already, it does not.
-func (f *Front) wait(ctx context.Context, done <-chan struct{}, limit time.Duration) {
+func wait[T any](ctx context.Context, f *Front, done <-chan T, limit time.Duration) (ended T, known bool) {
 	select {
 	case f.waiting <- struct{}{}:
 	default:
-		return
+		return ended, false
 	}
 	defer func() { <-f.waiting }()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case <-done:
+	case ended, known = <-done:
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	return ended, known
 }
 
 // refuseBlocked refuses a key that is known to be compromised (BR §6.1.1.3 (4)), with a problem of type kind.

@@ -33,10 +33,12 @@ import (
 type Worker interface {
 	// Lease is for work that this process starts at now.
 	Lease(now time.Time) rules.Lease
-	// Validate takes up a's validation, which is saved. The channel is closed when it is settled.
-	Validate(a rules.Authz) <-chan struct{}
-	// Issue takes up o, which is saved and processing. The channel is closed when o is valid or invalid.
-	Issue(o rules.Order) <-chan struct{}
+	// Validate takes up a's validation, which is saved. The channel yields a as it is once that is
+	// settled, if this is known here, and is closed then.
+	Validate(a rules.Authz) <-chan rules.Authz
+	// Issue takes up o, which is saved and processing and has csr. The channel yields o as it is once it is
+	// valid or invalid, if this is known here, and is closed then.
+	Issue(o rules.Order, csr rules.CSR) <-chan rules.Ended
 }
 
 // Config says what a Front serves. DB, Worker, Policy, URL, OwnHost, Chains, Issuer and Log are required.
@@ -44,6 +46,8 @@ type Config struct {
 	DB     *store.DB
 	Worker Worker
 	Policy rules.Policy
+	// Issuing is for which names the newest issuer issues, and until when; nil means as Policy says.
+	Issuing func() (acme.Subtrees, time.Time)
 	// URL is the CA's https://host[:port], for requests whose Host is none of its own.
 	URL string
 	// OwnHost reports whether host, without a port, is one of the CA's names or addresses.
@@ -65,6 +69,8 @@ type Config struct {
 	Manners Manners
 	// Limits are the rate limits that are on; nil for none.
 	Limits rules.Limits
+	// Peers are the other fronts of the same authority, which redeem the nonces that they made; nil for none.
+	Peers Peers
 	// Page answers GET of "/", "/root.pem" and "/root.der"; nil for none.
 	Page http.Handler
 	// How long a response waits for the outcome of what it started; 0 means 200 ms and 5 s.
@@ -84,10 +90,13 @@ const maxWaiting = 256
 type Front struct {
 	Config
 	nonces    *nonces
+	redeeming chan struct{} // one element for each nonce that another front is asked about
 	waiting   chan struct{} // one element for each request that waits
 	resources []resource
 	grease    string // a member of the directory that means nothing
 	floods    *floods
+	known     *knownAccounts
+	ended     endedOrders
 	progress  load.Gauge        // requests that have not been answered
 	unknown   *metrics.Resource // counts those to what there is not
 	instance  string            // in the identifiers of requests
@@ -117,7 +126,7 @@ func New(c Config) (*Front, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), grease: newGrease()}
+	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), redeeming: make(chan struct{}, maxRedeeming), grease: newGrease(), known: &knownAccounts{db: c.DB}}
 	f.floods = newFloods(c.Limits[rules.Floods])
 	f.resources = f.routes()
 	f.unknown, f.instance = c.Metrics.Resource("other"), rand.Text()[:8]
@@ -125,6 +134,15 @@ func New(c Config) (*Front, error) {
 		f.resources[i].counted = c.Metrics.Resource(r.path)
 	}
 	return f, nil
+}
+
+// policy is the operator's, with what is true of the issuer of the moment.
+func (f *Front) policy() rules.Policy {
+	p := f.Policy
+	if f.Issuing != nil {
+		p.Names, p.IssuerEnd = f.Issuing()
+	}
+	return p
 }
 
 // resource is one kind of resource (RFC 8555 §7.1) and who may ask it for what.

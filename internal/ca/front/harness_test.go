@@ -178,20 +178,21 @@ func (w *worker) Lease(now time.Time) rules.Lease {
 	return rules.Lease{}.Taken("test", now, time.Minute)
 }
 
-func (w *worker) Validate(a rules.Authz) <-chan struct{} {
+// Validate does not tell what it came to, as a worker in another process may not: the front looks.
+func (w *worker) Validate(a rules.Authz) <-chan rules.Authz {
 	w.checked.Add(1)
-	return w.later(func(tx *store.Tx) error {
+	return later[rules.Authz](w, func(tx *store.Tx) error {
 		return tx.UpdateAuthz(a, a.Settle(rules.Outcome{Problem: w.outcome}, tx.Now))
 	})
 }
 
-func (w *worker) Issue(o rules.Order) <-chan struct{} {
+func (w *worker) Issue(o rules.Order, _ rules.CSR) <-chan rules.Ended {
 	w.issued.Add(1)
 	csr, problem := rules.ParseCSR(o.CSR)
 	if problem != nil {
 		w.t.Error(problem)
 	}
-	return w.later(func(tx *store.Tx) error {
+	return later[rules.Ended](w, func(tx *store.Tx) error {
 		issued, err := w.sign(tx, o, csr.PublicKey)
 		if err != nil {
 			return err
@@ -200,8 +201,8 @@ func (w *worker) Issue(o rules.Order) <-chan struct{} {
 	})
 }
 
-func (w *worker) later(fn func(*store.Tx) error) <-chan struct{} {
-	done, hold := make(chan struct{}), w.hold
+func later[T any](w *worker, fn func(*store.Tx) error) <-chan T {
+	done, hold := make(chan T), w.hold
 	w.running.Go(func() {
 		if hold != nil {
 			<-hold

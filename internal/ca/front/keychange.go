@@ -19,6 +19,7 @@ func (f *Front) keyChange(ctx context.Context, r accountRequest) (reply, error) 
 		return reply{}, problem
 	}
 	var account rules.Account
+	defer f.known.forget(r.account.ID)
 	err := f.change(ctx, func(tx *store.Tx) error {
 		before, err := actor(tx, r)
 		if err != nil {

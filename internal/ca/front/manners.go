@@ -1,6 +1,7 @@
 package front
 
 import (
+	"context"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -53,8 +54,8 @@ type Manners struct {
 func chance(percent int) bool { return percent > 0 && rand.IntN(100) < percent }
 
 // redeem spends a nonce and reports whether the request that has it goes on.
-func (f *Front) redeem(nonce string) bool {
-	good := f.nonces.redeem(nonce) && !chance(f.Manners.RejectNonces)
+func (f *Front) redeem(ctx context.Context, nonce string) bool {
+	good := f.spend(ctx, nonce) && !chance(f.Manners.RejectNonces)
 	f.Metrics.Redeemed(good)
 	return good
 }

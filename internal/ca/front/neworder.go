@@ -17,7 +17,7 @@ func (f *Front) newOrder(ctx context.Context, r accountRequest) (reply, error) {
 		return reply{}, problem
 	}
 	req.Profile = f.chooseProfile(req.Profile)
-	wanted, problem := rules.ReadNewOrder(f.Policy, req)
+	wanted, problem := rules.ReadNewOrder(f.policy(), req)
 	if problem != nil {
 		return reply{}, problem
 	}

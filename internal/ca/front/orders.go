@@ -22,7 +22,15 @@ func (f *Front) order(ctx context.Context, r accountRequest) (reply, error) {
 	if problem := asGet(r.payload); problem != nil {
 		return reply{}, problem
 	}
+	if ended, ok := f.ended.find(r.ids[0]); ok && ended.Order.Account == r.account.ID {
+		return f.endedReply(r, ended.Order), nil
+	}
 	return f.showOrder(ctx, r)
+}
+
+// endedReply shows an order that is final: what its authorizations are makes no difference any more.
+func (f *Front) endedReply(r accountRequest, ended rules.Order) reply {
+	return f.orderReply(r, f.shuffled(r.base.wireOrder(ended, nil, time.Now())))
 }
 
 // showOrder answers with the order as it is now.
@@ -39,26 +47,37 @@ func (f *Front) showOrder(ctx context.Context, r accountRequest) (reply, error) 
 	if err != nil {
 		return reply{}, fmt.Errorf("showing order %s: %w", r.ids[0], err)
 	}
+	return f.orderReply(r, wire), nil
+}
+
+func (f *Front) orderReply(r accountRequest, wire acme.Order) reply {
 	answer := reply{status: http.StatusOK, location: r.base.order(r.ids[0]), body: wire}
 	if wire.Status == acme.StatusProcessing {
 		answer.retryAfter = pause(f.Manners.OrderPause, orderPause)
 	}
-	return answer, nil
+	return answer
 }
 
-// ownOrder loads the order that r is about, with its authorizations, if it is the account's own.
+// ownOrder loads the order that r is about, if it is the account's own, with its authorizations if its status depends on them.
 func ownOrder(tx *store.Tx, r accountRequest) (rules.Order, []rules.Authz, error) {
-	order, err := tx.Order(r.ids[0])
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return order, nil, notFound("there is no such order")
-	case err != nil:
+	order, err := ownOrderAlone(tx, r)
+	if err != nil || order.Serial != "" || order.Error != nil { // final, whatever they are by now
 		return order, nil, err
-	case order.Account != r.account.ID:
-		return rules.Order{}, nil, notYours("order")
 	}
 	authzs, err := tx.Authzs(order.Authzs)
 	return order, authzs, err
+}
+
+// ownOrderAlone loads the order that r is about, if it is the account's own.
+func ownOrderAlone(tx *store.Tx, r accountRequest) (rules.Order, error) {
+	order, err := tx.Order(r.ids[0])
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return order, notFound("there is no such order")
+	case err == nil && order.Account != r.account.ID:
+		return rules.Order{}, notYours("order")
+	}
+	return order, err
 }
 
 // finalize has a ready order turned into a certificate (RFC 8555 §7.4).
@@ -110,7 +129,12 @@ func (f *Front) finalize(ctx context.Context, r accountRequest) (reply, error) {
 		return reply{}, fmt.Errorf("finalizing order %s: %w", r.ids[0], err)
 	}
 	if begun != nil {
-		defer f.takeUp(ctx, func() <-chan struct{} { return f.Worker.Issue(*begun) }, f.FinalizeWait)()
+		ended, known, later := takeUp(ctx, f, func() <-chan rules.Ended { return f.Worker.Issue(*begun, csr) }, f.FinalizeWait)
+		defer later()
+		if known {
+			f.ended.note(ended)
+			return f.endedReply(r, ended.Order), nil
+		}
 	}
 	return f.showOrder(ctx, r)
 }

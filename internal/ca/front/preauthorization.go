@@ -26,7 +26,7 @@ func (f *Front) newAuthorization(ctx context.Context, r accountRequest) (reply, 
 		if err != nil {
 			return err
 		}
-		authz, problem := rules.NewAuthorization(f.Policy, account, req, tx.Now)
+		authz, problem := rules.NewAuthorization(f.policy(), account, req, tx.Now)
 		if problem != nil {
 			return problem
 		}

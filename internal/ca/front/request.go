@@ -1,6 +1,7 @@
 package front
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -71,7 +72,7 @@ func (f *Front) authenticate(v *visit) (reply, error) {
 	if jws.Header.Nonce == "" {
 		return reply{}, acme.Problemf(acme.TypeBadNonce, "the request has no nonce: use the one in the header Replay-Nonce of this response")
 	}
-	if !f.redeem(jws.Header.Nonce) {
+	if !f.redeem(v.Context(), jws.Header.Nonce) {
 		return reply{}, acme.Problemf(acme.TypeBadNonce, "the nonce is unknown, expired or used: sign again with the one in the header Replay-Nonce of this response")
 	}
 	signed := request{base: v.base, url: v.address(), ids: v.ids, query: v.URL.Query(), accept: v.Header.Values("Accept"), payload: f.folded(jws.Payload), client: clientOf(v.Request), header: v.w.Header()}
@@ -110,19 +111,12 @@ func (f *Front) authenticateAccount(v *visit, jws *acme.JWS, signed request) (re
 	if !ok {
 		return reply{}, unknown.Breaking(acme.RuleKeyID)
 	}
-	var account rules.Account
-	err := f.DB.View(v.Context(), func(tx *store.Tx) (err error) {
-		account, err = tx.Account(id)
-		return err
-	})
+	account, err := f.signer(v.Context(), jws, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return reply{}, unknown
 	case err != nil:
 		return reply{}, fmt.Errorf("finding the account of a request: %w", err)
-	}
-	if problem := jws.Verify(account.Key); problem != nil {
-		return reply{}, problem
 	}
 	v.account = account.ID
 	if problem := f.checkPayload(jws.Payload); problem != nil {
@@ -132,6 +126,26 @@ func (f *Front) authenticateAccount(v *visit, jws *acme.JWS, signed request) (re
 		return reply{}, problem
 	}
 	return v.resource.byAccount(v.Context(), accountRequest{signed, account, jws.Header.KeyID})
+}
+
+// signer finds the account that a request names, if it has signed it. Where the account is at hand and its key
+// does not fit, it may have been changed at another front: then it is looked at anew.
+func (f *Front) signer(ctx context.Context, jws *acme.JWS, id string) (rules.Account, error) {
+	account, fresh, err := f.known.find(ctx, id)
+	if err != nil {
+		return account, err
+	}
+	problem := jws.Verify(account.Key)
+	if problem != nil && !fresh {
+		if account, err = f.known.load(ctx, id); err != nil {
+			return account, err
+		}
+		problem = jws.Verify(account.Key)
+	}
+	if problem != nil {
+		return account, problem
+	}
+	return account, nil
 }
 
 // accountID finds the account in a "kid": its URL under any of the CA's names (RFC 8555 §6.2).

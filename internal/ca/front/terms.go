@@ -139,6 +139,7 @@ func (f *Front) agree(ctx context.Context, id string, agrees bool) (account rule
 	if !agrees {
 		return account, f.DB.View(ctx, load)
 	}
+	defer f.known.forget(id)
 	err = f.change(ctx, func(tx *store.Tx) error {
 		if err := load(tx); err != nil || !f.Policy.MustAgree(account) {
 			return err

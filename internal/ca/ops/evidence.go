@@ -57,18 +57,15 @@ func evidence(ctx context.Context, env Env, q EvidenceQuery) ([]Seen, error) {
 	return list, nil
 }
 
-// attemptsOf finds the attempts that q is about, the newest first.
+// attemptsOf finds the attempts that q is about, the newest first. Evidence is found by its authorization, also when the
+// order or the authorization itself is not kept any more.
 func attemptsOf(tx *store.Tx, q EvidenceQuery) ([]store.Attempt, error) {
 	ids := []string{q.Of}
+	known := false
 	switch order, err := tx.Order(q.Of); {
 	case err == nil:
-		ids = order.Authzs
+		ids, known = order.Authzs, true
 	case !errors.Is(err, store.ErrNotFound):
-		return nil, err
-	}
-	if authz, err := tx.Authz(ids[0]); errors.Is(err, store.ErrNotFound) {
-		return attemptsFor(tx, q)
-	} else if err != nil || authz.ID == "" {
 		return nil, err
 	}
 	var list []store.Attempt
@@ -81,13 +78,22 @@ func attemptsOf(tx *store.Tx, q EvidenceQuery) ([]store.Attempt, error) {
 		slices.SortStableFunc(list, func(a, b store.Attempt) int { return b.At.Compare(a.At) })
 		list = list[:min(len(list), q.Limit)]
 	}
-	return list, nil
+	if len(list) > 0 || known {
+		return list, nil
+	}
+	switch _, err := tx.Authz(q.Of); {
+	case err == nil:
+		return nil, nil // nothing has been validated
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, err
+	}
+	return attemptsFor(tx, q)
 }
 
 func attemptsFor(tx *store.Tx, q EvidenceQuery) ([]store.Attempt, error) {
 	id, problem := acme.IdentifierFor(q.Of).Normalize()
 	if problem != nil {
-		return nil, rpc.Refuse("%q is not the ID of an order or an authorization, nor a name: the log has the IDs", q.Of)
+		return nil, rpc.Refuse("%q is not the ID of an order or an authorization that is kept, nor a name: the log has the IDs; of older ones, ask for the name", q.Of)
 	}
 	base, _ := id.Base()
 	return tx.AttemptsFor(base.Value, q.Limit)

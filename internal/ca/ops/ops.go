@@ -33,6 +33,8 @@ type Env struct {
 	Log *slog.Logger
 	// Limits are the rate limits that are on; nil where nobody serves the directory, so that nobody knows.
 	Limits rules.Limits
+	// JoinURL is where machines join, https://HOST[:PORT]; "" means at the authority's HTTPS port.
+	JoinURL string
 }
 
 // Action is something that an operator can do. Name is a path segment. An error that
@@ -70,6 +72,9 @@ func offerAll(s *Server) {
 	offer(s, CreateValidatorToken)
 	offer(s, ListValidators)
 	offer(s, RemoveValidator)
+	offer(s, CreateNodeToken)
+	offer(s, ListNodes)
+	offer(s, RemoveNode)
 	offer(s, SetRenewals)
 	offer(s, ClearRenewals)
 	offerLimits(s)
@@ -168,6 +173,11 @@ func alone[Request, Response any](ctx context.Context, c Caller, a Action[Reques
 	defer func() { err = errors.Join(err, d.Close()) }()
 	if d.FirstRun() {
 		return response, fmt.Errorf("%s is %w yet: let `cairn up` finish its first start", d.Path(), datadir.ErrNotMade)
+	}
+	if addresses, err := d.Addresses(); err != nil {
+		return response, err
+	} else if addresses.Database != "" {
+		return response, fmt.Errorf("no process with the role ops runs on %s, whose database is %s: start `cairn serve` first", d.Path(), addresses.Database)
 	}
 	db, err := store.Open(ctx, store.Config{Path: d.Database(), Log: c.Log})
 	if err != nil {

@@ -58,15 +58,11 @@ func createValidatorToken(ctx context.Context, env Env, r ValidatorTokenRequest)
 	if err := validate.CheckRIR(r.RIR); err != nil {
 		return made, rpc.Refuse("%v", err)
 	}
-	pair, err := env.Dir.AddRoles(func() (certificate, key []byte, err error) { return roles.NewAuthority(time.Now()) })
+	authority, err := rolesAuthority(env)
 	if err != nil {
 		return made, err
 	}
-	authority, err := roles.LoadAuthority(pair.Certificate, pair.Key)
-	if err != nil {
-		return made, err
-	}
-	addresses, err := env.Dir.Addresses()
+	url, err := joinURL(env)
 	if err != nil {
 		return made, err
 	}
@@ -81,7 +77,7 @@ func createValidatorToken(ctx context.Context, env Env, r ValidatorTokenRequest)
 				return rpc.Refuse("there is a validator %s already: `cairn validator remove %s` removes it", r.Node, r.Node)
 			}
 		}
-		made = ValidatorTokenMade{Token: token.String(), Node: r.Node, URL: addresses.ACME, Expires: tx.Now.Add(roles.TokenLife)}
+		made = ValidatorTokenMade{Token: token.String(), Node: r.Node, URL: url, Expires: tx.Now.Add(roles.TokenLife)}
 		if err := tx.InsertRoleToken(store.RoleToken{
 			ID: token.Name(), Hash: token.Hash(), Role: rpc.RoleValidator, Node: r.Node, RIR: r.RIR, Expires: made.Expires,
 		}); err != nil {

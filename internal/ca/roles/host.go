@@ -2,17 +2,12 @@ package roles
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -23,9 +18,6 @@ import (
 
 // hostFile is all that a host keeps: one file, so that each change is whole or not there.
 const hostFile = "validator.json"
-
-// maxHostFile is ample for a key and two certificates.
-const maxHostFile = 64 << 10
 
 // hostState is the content of the file. Before the host has joined there is a key and nothing else.
 type hostState struct {
@@ -54,22 +46,9 @@ func OpenHost(dir string) (*Host, error) {
 		return nil, fmt.Errorf("making the data directory: %w", err)
 	}
 	h := &Host{file: filepath.Join(dir, hostFile)}
-	info, err := os.Stat(h.file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return h, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the data directory: %w", err)
-	}
-	if info.Mode().Perm()&0o077 != 0 || !info.Mode().IsRegular() || info.Size() > maxHostFile {
-		return nil, fmt.Errorf("%s holds a key and is open to others, or is no file of ours (mode %s): close it with `chmod 600 %s`", h.file, info.Mode(), h.file)
-	}
-	text, err := os.ReadFile(h.file)
-	if err != nil {
-		return nil, fmt.Errorf("reading the data directory: %w", err)
-	}
-	if err := json.Unmarshal(text, &h.state); err != nil {
-		return nil, fmt.Errorf("%s is damaged: remove it, and join again: %w", h.file, err)
+	found, err := readState(h.file, &h.state)
+	if err != nil || !found {
+		return h, err
 	}
 	if err := h.load(); err != nil {
 		return nil, fmt.Errorf("%s is damaged: remove it, and join again: %w", h.file, err)
@@ -147,11 +126,7 @@ func (h *Host) csr() ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.key == nil {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return nil, fmt.Errorf("making a key: %w", err)
-		}
-		text, err := encodeKey(key)
+		key, text, err := newKey()
 		if err != nil {
 			return nil, err
 		}
@@ -160,11 +135,7 @@ func (h *Host) csr() ([]byte, error) {
 		}
 		h.key = key
 	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, h.key)
-	if err != nil {
-		return nil, fmt.Errorf("making a CSR: %w", err)
-	}
-	return der, nil
+	return newCSR(h.key)
 }
 
 // take makes the host what the authority says that it is. The CA must be the token's.
@@ -181,19 +152,8 @@ func (h *Host) take(r EnrolResponse, token Token) error {
 
 // install checks and saves a certificate. The caller holds h.mu.
 func (h *Host) install(certificate, ca []byte, next hostState) error {
-	leaf, err := x509.ParseCertificate(certificate)
-	if err != nil {
-		return fmt.Errorf("reading the new certificate: %w", err)
-	}
-	issuer, err := x509.ParseCertificate(ca)
-	if err != nil {
-		return fmt.Errorf("reading the CA's certificate: %w", err)
-	}
-	if err := leaf.CheckSignatureFrom(issuer); err != nil {
-		return fmt.Errorf("checking the new certificate: %w", err)
-	}
-	if peer, err := rpc.PeerOf(leaf); err != nil || peer != (rpc.Peer{Role: rpc.RoleValidator, Node: next.Node}) {
-		return fmt.Errorf("the new certificate is not for validator %q", next.Node)
+	if err := checkCertificate(certificate, ca, rpc.Peer{Role: rpc.RoleValidator, Node: next.Node}); err != nil {
+		return err
 	}
 	next.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
 	next.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca})
@@ -206,33 +166,10 @@ func (h *Host) install(certificate, ca []byte, next hostState) error {
 	return h.load()
 }
 
-// save puts state into the file, in one step and on the disk before it returns. The caller holds h.mu.
+// save puts state into the file. The caller holds h.mu.
 func (h *Host) save(state hostState) error {
-	text, err := json.MarshalIndent(state, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encoding what this host keeps: %w", err)
-	}
-	temp := h.file + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("writing to the data directory: %w", err)
-	}
-	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("writing to the data directory: %w", err)
-	}
-	_, err = file.Write(append(text, '\n'))
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(temp, h.file)
-	}
-	if err != nil {
-		return fmt.Errorf("writing to the data directory: %w", err)
-	}
-	dir, err := os.Open(filepath.Dir(h.file))
-	if err != nil {
-		return fmt.Errorf("writing to the data directory: %w", err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-		return fmt.Errorf("writing to the data directory: %w", err)
+	if err := writeState(h.file, state); err != nil {
+		return err
 	}
 	h.state = state
 	return nil

@@ -10,6 +10,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +19,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"slices"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/trace"
@@ -31,7 +34,10 @@ const mediaType = "application/json"
 // Refusal is an error whose text is for the caller: what was wrong with the
 // request. Any other error of a method reaches the caller as "internal error",
 // and the log of the callee as a whole.
-type Refusal struct{ Reason string }
+type Refusal struct {
+	Code   string // for the caller's program, where it tells refusals apart; "" for none
+	Reason string // for people
+}
 
 func (r *Refusal) Error() string { return r.Reason }
 
@@ -44,50 +50,107 @@ func Refuse(format string, args ...any) error {
 type Server struct {
 	Log   *slog.Logger  // nil means none
 	Trace *trace.Tracer // nil means none
+	// Admit says whether a peer may still call, for each call anew: a host that was removed keeps its certificate,
+	// and maybe its connection. An error that is no *Refusal means that it cannot be told. nil admits all.
+	Admit func(ctx context.Context, peer Peer, key [sha256.Size]byte) error
 
 	mux http.ServeMux
 }
 
 // ServeHTTP answers one call.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		r = r.WithContext(context.WithValue(r.Context(), callerKey{}, r.TLS.PeerCertificates[0]))
+	}
+	s.mux.ServeHTTP(w, r)
+}
 
-// Handle has a server call do for every request to method, which is a path
-// segment. Request and Response are encoded as JSON; members that Request does
-// not have are ignored, since a newer role may be calling.
+// callerKey is the key of the caller's certificate in a call's context.
+type callerKey struct{}
+
+// PeerFrom is who makes the call that a method was given ctx for, and the KeyHash of its certificate. The
+// connection was verified by an Identity's ServerConfig, the only one here that asks callers for a certificate.
+func PeerFrom(ctx context.Context) (peer Peer, key [sha256.Size]byte, ok bool) {
+	certificate, ok := ctx.Value(callerKey{}).(*x509.Certificate)
+	if !ok {
+		return Peer{}, key, false
+	}
+	peer, err := PeerOf(certificate)
+	return peer, KeyHash(certificate), err == nil
+}
+
+// Method says how a method is served.
+type Method struct {
+	Name  string   // a path segment
+	Roles []string // who may call; nil means whoever reaches the server
+	Limit int64    // of a request, in octets; 0 means 8 MiB
+}
+
+// Handle has a server call do for every request to method, whoever it comes from. Request and
+// Response are encoded as JSON; members that Request does not have are ignored, since a newer role may be calling.
 func Handle[Request, Response any](s *Server, method string, do func(context.Context, Request) (Response, error)) {
-	s.mux.HandleFunc("POST /"+method, func(w http.ResponseWriter, r *http.Request) {
+	HandleMethod(s, Method{Name: method}, do)
+}
+
+// HandleMethod is Handle for those that m names, who are looked at before anything that they sent.
+func HandleMethod[Request, Response any](s *Server, m Method, do func(context.Context, Request) (Response, error)) {
+	limit := cmp.Or(m.Limit, maxMessage)
+	s.mux.HandleFunc("POST /"+m.Name, func(w http.ResponseWriter, r *http.Request) {
+		if err := s.permit(r.Context(), m); err != nil {
+			s.fail(r.Context(), w, m.Name, err)
+			return
+		}
 		var request Request
-		if err := readMessage(r.Header.Get("Content-Type"), http.MaxBytesReader(w, r.Body, maxMessage), maxMessage, &request); err != nil {
+		if err := readMessage(r.Header.Get("Content-Type"), http.MaxBytesReader(w, r.Body, limit), limit, &request); err != nil {
 			answer(w, http.StatusBadRequest, failure{Reason: "the request cannot be read: " + err.Error()})
 			return
 		}
-		ctx, span := s.Trace.Start(trace.Extract(r.Context(), r.Header), "call "+method)
+		ctx, span := s.Trace.Start(trace.Extract(r.Context(), r.Header), "call "+m.Name)
 		response, err := do(ctx, request)
 		span.End(err)
-		var refusal *Refusal
-		var problem *acme.Problem
-		switch {
-		case err == nil:
-			answer(w, http.StatusOK, response)
-		case errors.As(err, &refusal):
-			answer(w, http.StatusUnprocessableEntity, failure{Reason: refusal.Reason})
-		case errors.As(err, &problem):
-			answer(w, http.StatusUnprocessableEntity, failure{Reason: problem.Detail})
-		default:
-			s.failed(r.Context(), method, err)
-			answer(w, http.StatusInternalServerError, failure{Reason: "internal error"})
+		if err != nil {
+			s.fail(r.Context(), w, m.Name, err)
+			return
 		}
+		answer(w, http.StatusOK, response)
 	})
 }
 
-func (s *Server) failed(ctx context.Context, method string, err error) {
-	if s.Log != nil && ctx.Err() == nil {
-		s.Log.Error("call failed", "method", method, "error", err)
+// CodeForbidden is the code of a refusal of the caller, not of what it asked for.
+const CodeForbidden = "forbidden"
+
+// permit says why a call of m is not for whom it comes from.
+func (s *Server) permit(ctx context.Context, m Method) error {
+	peer, key, known := PeerFrom(ctx)
+	if m.Roles != nil && (!known || !slices.Contains(m.Roles, peer.Role)) {
+		return &Refusal{Code: CodeForbidden, Reason: fmt.Sprintf("the role %q may not call %s", peer.Role, m.Name)}
+	}
+	if known && s.Admit != nil {
+		return s.Admit(ctx, peer, key)
+	}
+	return nil
+}
+
+// fail answers a call that did not succeed.
+func (s *Server) fail(ctx context.Context, w http.ResponseWriter, method string, err error) {
+	var refusal *Refusal
+	var problem *acme.Problem
+	switch {
+	case errors.As(err, &refusal):
+		answer(w, http.StatusUnprocessableEntity, failure{Code: refusal.Code, Reason: refusal.Reason})
+	case errors.As(err, &problem):
+		answer(w, http.StatusUnprocessableEntity, failure{Reason: problem.Detail})
+	default:
+		if s.Log != nil && ctx.Err() == nil {
+			s.Log.Error("call failed", "method", method, "error", err)
+		}
+		answer(w, http.StatusInternalServerError, failure{Reason: "internal error"})
 	}
 }
 
 // failure is the body of an answer other than 200.
 type failure struct {
+	Code   string `json:"code,omitempty"`
 	Reason string `json:"reason"`
 }
 
@@ -141,7 +204,7 @@ func Call[Request, Response any](ctx context.Context, c Client, method string, r
 		why.Reason = "no reason given"
 	}
 	if reply.StatusCode == http.StatusUnprocessableEntity {
-		return response, &Refusal{Reason: why.Reason}
+		return response, &Refusal{Code: why.Code, Reason: why.Reason}
 	}
 	return response, fmt.Errorf("calling %s: %s: %.512q", method, reply.Status, why.Reason)
 }

@@ -8,14 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
 
-// ServerName is what all servers of roles are called in TLS (RFC 6066 §3): no host has such a name
+// ServerName is what the server is called in TLS (RFC 6066 §3) that takes hosts in: no host has such a name
 // (RFC 6761 §6.4). Where a port has other servers too, who does not ask for it
 // never reaches that of the roles, and who does reaches nothing else.
 const ServerName = "roles.cairn.invalid"
+
+// peerName ends what servers are called by those who show a certificate: ROLE.peers.cairn.invalid. So
+// one port can have the servers of several roles, and the one that takes hosts in.
+const peerName = ".peers.cairn.invalid"
 
 // protocols is what is spoken over TLS (RFC 7301).
 func protocols() []string { return []string{"http/1.1"} }
@@ -30,6 +35,11 @@ type Peer struct {
 const (
 	RoleAuthority = "authority" // holds the database and the keys
 	RoleValidator = "validator" // looks at the network from another place
+	RoleFront     = "front"     // answers clients
+	RoleWork      = "work"      // has names validated and certificates made
+	RoleSigner    = "signer"    // holds the issuers' keys and that of the roles' CA
+	RoleCRL       = "crl"       // publishes lists of what is revoked
+	RoleOps       = "ops"       // carries out what operators command
 )
 
 // uriScheme and uriHost make the URI in a role's certificate: cairn://roles/ROLE/NODE.
@@ -86,9 +96,10 @@ type Identity struct {
 
 // Expect is which peers may be talked to.
 type Expect struct {
-	Role string
-	Node string             // "" means any
-	Key  *[sha256.Size]byte // the KeyHash that its certificate must have; nil means any
+	Role  string
+	Roles []string           // those that will do as well
+	Node  string             // "" means any
+	Key   *[sha256.Size]byte // the KeyHash that its certificate must have; nil means any
 }
 
 // ServerConfig is for a server that only peers as expected may call.
@@ -97,6 +108,25 @@ func (i Identity) ServerConfig(expected Expect) *tls.Config {
 	// Verified by VerifyConnection alone, as in ClientConfig: one rule for both sides.
 	config.ClientAuth = tls.RequireAnyClientCert
 	config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return i.Certificate() }
+	return config
+}
+
+// PeersConfig is for a port that has the servers of several roles of one node: own is who they are, by role, of one CA. Callers
+// say whom they want.
+func PeersConfig(own map[string]Identity, expected Expect) *tls.Config {
+	var one Identity
+	for _, one = range own {
+		break
+	}
+	config := one.ServerConfig(expected)
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		role, _ := strings.CutSuffix(hello.ServerName, peerName)
+		identity, ok := own[role]
+		if !ok {
+			return nil, fmt.Errorf("the caller wants %.100q, which is not here", hello.ServerName)
+		}
+		return identity.Certificate()
+	}
 	return config
 }
 
@@ -122,7 +152,7 @@ func (i Identity) ClientConfig(expected Expect) *tls.Config {
 	config := i.config(expected, x509.ExtKeyUsageServerAuth)
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return i.Certificate() }
 	// Not the names of hosts count but those of roles: VerifyConnection does it all.
-	config.InsecureSkipVerify, config.ServerName = true, ServerName
+	config.InsecureSkipVerify, config.ServerName = true, expected.Role+peerName
 	return config
 }
 
@@ -172,8 +202,8 @@ func verify(state tls.ConnectionState, ca *x509.Certificate, expected Expect, us
 	switch {
 	case leaf.IsCA:
 		return errors.New("the peer's certificate is a CA's")
-	case peer.Role != expected.Role:
-		return fmt.Errorf("the peer is %s, where %q is expected", peer.URI(), expected.Role)
+	case peer.Role != expected.Role && !slices.Contains(expected.Roles, peer.Role):
+		return fmt.Errorf("the peer is %s, where %q is expected", peer.URI(), strings.Join(slices.Concat([]string{expected.Role}, expected.Roles), " or "))
 	case expected.Node != "" && peer.Node != expected.Node:
 		return fmt.Errorf("the peer is %s, where the node %q is expected", peer.URI(), expected.Node)
 	case expected.Key != nil && subtle.ConstantTimeCompare(hash[:], expected.Key[:]) != 1:

@@ -170,6 +170,28 @@ func TestOnlyTheRoleExpected(t *testing.T) {
 	}
 }
 
+// TestSeveralRolesOnOnePort has a port be front and worker: each caller reaches the one that it wants.
+func TestSeveralRolesOnOnePort(t *testing.T) {
+	ca := newRoles(t)
+	own := map[string]rpc.Identity{}
+	for _, role := range []string{rpc.RoleFront, rpc.RoleWork} {
+		own[role] = ca.Identity(rpc.Peer{Role: role, Node: "n1"})
+	}
+	server := rpc.PeersConfig(own, rpc.Expect{Role: rpc.RoleFront})
+	caller := ca.Identity(rpc.Peer{Role: rpc.RoleFront, Node: "n2"})
+	for _, role := range []string{rpc.RoleFront, rpc.RoleWork} {
+		if err := call(t, server, caller.ClientConfig(rpc.Expect{Role: role, Node: "n1"})); err != nil {
+			t.Errorf("%s: %v", role, err)
+		}
+	}
+	if err := call(t, server, caller.ClientConfig(rpc.Expect{Role: rpc.RoleSigner})); err == nil {
+		t.Error("a signer was found where there is none")
+	}
+	if err := call(t, server, ca.Identity(rpc.Peer{Role: rpc.RoleCRL, Node: "n2"}).ClientConfig(rpc.Expect{Role: rpc.RoleWork})); err == nil {
+		t.Error("a role that is not expected was answered")
+	}
+}
+
 func TestPinnedKey(t *testing.T) {
 	ca := newRoles(t)
 	main, fra1 := ca.Identity(authority), ca.Identity(validator)

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -27,8 +28,16 @@ func (c CAA) AppliesTo(id acme.Identifier) bool {
 		!strings.HasSuffix(id.Value, ".onion") && !c.Private.Contains(id)
 }
 
+// AppliesToAny reports whether CAA is asked for any of ids, with or without their wildcard labels.
+func (c CAA) AppliesToAny(ids []acme.Identifier) bool {
+	return slices.ContainsFunc(ids, func(id acme.Identifier) bool {
+		base, _ := id.Base()
+		return c.AppliesTo(base)
+	})
+}
+
 // Recheck is an identifier of an order that CAA must be asked about, again or for the first time, and the
-// authorization that it rests on.
+// authorization that it rests on; a GoneAuthz if that is not kept any more.
 type Recheck struct {
 	Identifier acme.Identifier // as the order has it
 	Authz      Authz
@@ -43,14 +52,18 @@ func (c CAA) Outdated(o Order, authzs []Authz, now time.Time) []Recheck {
 		if !c.AppliesTo(base) {
 			continue
 		}
+		covered := false
 		for _, a := range authzs {
 			exact := a.Asked() == id
 			if exact && now.Sub(a.CAAChecked) > caaAge || !exact && a.CoversSubdomain(id) {
 				list = append(list, Recheck{Identifier: id, Authz: a})
 			}
-			if exact || a.CoversSubdomain(id) {
+			if covered = exact || a.CoversSubdomain(id); covered {
 				break
 			}
+		}
+		if !covered {
+			list = append(list, Recheck{Identifier: id, Authz: GoneAuthz("")})
 		}
 	}
 	return list

@@ -18,11 +18,14 @@ const (
 	Abandoned State = "abandoned" // never to be handed out, and revoked in case a signature exists
 )
 
+// OwnPurpose is what Certificate.Order begins with where the certificate is the CA's own.
+const OwnPurpose = "https-"
+
 // Certificate is a certificate that was issued or may have been.
 type Certificate struct {
 	Serial    string // lower-case hex, two digits an octet
 	Issuer    string // the ID of the issuer
-	Order     string // what it was issued for: an order's ID, or the CA's own purpose
+	Order     string // what it was issued for: an order's ID, or for the CA's own OwnPurpose with an ID
 	Account   string // "" for the CA's own
 	Profile   string
 	State     State

@@ -64,6 +64,9 @@ func OrderError(o Order, authzs []Authz, now time.Time) *acme.Problem {
 	}
 	var failed []*acme.Problem
 	for _, a := range authzs {
+		if a.Gone() {
+			return acme.Problemf(acme.TypeMalformed, "the order expired long ago: place a new one")
+		}
 		if challenge := a.Attempted(); challenge != nil && challenge.Error != nil {
 			failed = append(failed, challenge.Error.About(a.Asked()))
 		} else if status := a.StatusAt(now); status != acme.StatusValid && status != acme.StatusPending {
@@ -115,6 +118,12 @@ func nextStep(status acme.Status) string {
 func (o Order) Issued(serial string) Order {
 	o.Serial, o.CSR, o.Lease = serial, nil, Lease{}
 	return o
+}
+
+// Ended is an order that is valid or invalid, with its certificate where there is one and it is at hand.
+type Ended struct {
+	Order       Order
+	Certificate Certificate
 }
 
 // Fail ends o for a reason that the client is told.

@@ -32,21 +32,24 @@ func (p *Predecessor) replaceable(r OrderRequest, account Account, now time.Time
 
 // sharesName reports whether c is for one of ids.
 func (c Certificate) sharesName(ids []acme.Identifier) bool {
+	names := c.Names()
+	return slices.ContainsFunc(ids, func(id acme.Identifier) bool { return slices.Contains(names, id) })
+}
+
+// Names lists what c is for, in normal form.
+func (c Certificate) Names() []acme.Identifier {
 	cert, err := x509.ParseCertificate(c.DER)
 	if err != nil {
-		return false // not ours to explain: it was parsed before it was signed
+		return nil // not ours to explain: it was parsed before it was signed
 	}
-	return slices.ContainsFunc(ids, func(id acme.Identifier) bool {
-		if id.Type == acme.DNS {
-			return slices.Contains(cert.DNSNames, id.Value)
-		}
-		for _, ip := range cert.IPAddresses {
-			if id.Type == acme.IP && ip.String() == id.Value {
-				return true
-			}
-		}
-		return false
-	})
+	names := make([]acme.Identifier, 0, len(cert.DNSNames)+len(cert.IPAddresses))
+	for _, name := range cert.DNSNames {
+		names = append(names, acme.Identifier{Type: acme.DNS, Value: name})
+	}
+	for _, ip := range cert.IPAddresses {
+		names = append(names, acme.Identifier{Type: acme.IP, Value: ip.String()})
+	}
+	return names
 }
 
 // Renewal is when an operator wants certain certificates renewed, whatever their age is.

@@ -130,7 +130,7 @@ func caTemplate(pub crypto.PublicKey, c CAConfig) (*x509.Certificate, error) {
 	}
 	notBefore := c.NotBefore.UTC().Truncate(time.Second)
 	template := &x509.Certificate{
-		SerialNumber:          new(big.Int).SetBytes(newSerial()),
+		SerialNumber:          new(big.Int).SetBytes(newSerial(time.Now())),
 		Subject:               pkix.Name{CommonName: c.CommonName},
 		SubjectKeyId:          id,
 		NotBefore:             notBefore,

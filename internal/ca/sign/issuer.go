@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	encoding "encoding/asn1"
 	"errors"
 	"fmt"
 	"net/url"
@@ -86,6 +88,8 @@ type authority struct {
 	algorithm x509.SignatureAlgorithm
 	throwaway crypto.Signer     // signs what is linted; its key type is that of Key
 	stand     *x509.Certificate // stands in for Certificate: the same name and key identifier, throwaway's public key
+	name      []byte            // DER of algorithm's AlgorithmIdentifier
+	filler    []byte            // a signature by throwaway over something else, to fill the place of one
 	lints     *linter
 }
 
@@ -105,7 +109,28 @@ func newAuthority(i Issuer, lints *linter) (*authority, error) {
 		KeyUsage:     i.Certificate.KeyUsage,
 		PublicKey:    throwaway.Public(),
 	}
-	return &authority{Issuer: i, algorithm: algorithm, throwaway: throwaway, stand: stand, lints: lints}, nil
+	a := &authority{Issuer: i, algorithm: algorithm, throwaway: throwaway, stand: stand, lints: lints}
+	if a.name, err = identifierOf(algorithm); err != nil {
+		return nil, err
+	}
+	a.filler, err = crypto.SignMessage(throwaway, rand.Reader, []byte("not a certificate"), hashOf(algorithm))
+	return a, err
+}
+
+// identifierOf is the DER of a signature algorithm's AlgorithmIdentifier (RFC 5758 §3.2, RFC 4055 §5).
+func identifierOf(algorithm x509.SignatureAlgorithm) ([]byte, error) {
+	identifier := pkix.AlgorithmIdentifier{}
+	switch algorithm {
+	case x509.ECDSAWithSHA256:
+		identifier.Algorithm = encoding.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}
+	case x509.ECDSAWithSHA384:
+		identifier.Algorithm = encoding.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 3}
+	case x509.SHA256WithRSA:
+		identifier.Algorithm, identifier.Parameters = encoding.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, encoding.NullRawValue
+	default:
+		return nil, fmt.Errorf("a CA does not sign with %s", algorithm)
+	}
+	return encoding.Marshal(identifier)
 }
 
 // token is the right to sign one TBS, which was linted, with one key, once.
@@ -118,8 +143,7 @@ type token struct {
 
 // lintCertificate builds the TBSCertificate of template and lints it, for all but the lints in except.
 func (a *authority) lintCertificate(template *x509.Certificate, pub crypto.PublicKey, except map[string]string) (*token, error) {
-	template.SignatureAlgorithm = a.algorithm
-	der, err := x509.CreateCertificate(rand.Reader, template, a.stand, pub, a.throwaway)
+	der, err := a.build(template, pub)
 	if err != nil {
 		return nil, fmt.Errorf("building the certificate: %w", err)
 	}
@@ -127,6 +151,20 @@ func (a *authority) lintCertificate(template *x509.Certificate, pub crypto.Publi
 		return nil, fmt.Errorf("linting the certificate: %w", err)
 	}
 	return a.newToken(der)
+}
+
+// build makes a whole certificate of template that nobody can use: its signature is by the throwaway key, if
+// it is a CA's, or over something else.
+func (a *authority) build(template *x509.Certificate, pub crypto.PublicKey) ([]byte, error) {
+	if template.IsCA {
+		template.SignatureAlgorithm = a.algorithm
+		return x509.CreateCertificate(rand.Reader, template, a.stand, pub, a.throwaway)
+	}
+	tbs, err := tbsCertificate(template, a.stand, pub, a.name)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(tbs, a.name, a.filler)
 }
 
 // lintCRL builds the TBSCertList of template and lints it.

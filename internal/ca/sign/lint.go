@@ -92,9 +92,27 @@ func (l *linter) certificate(der []byte, asked *x509.Certificate, pub crypto.Pub
 		if _, out := except[one.Name]; out {
 			continue
 		}
-		findings = report(findings, one.Name, one.Execute(theirs, l.config))
+		findings = report(findings, one.Name, run(one, theirs))
 	}
 	return refuse(findings)
+}
+
+// run executes a lint that has no configuration: lint.CertificateLint.Execute looks for one each time. A lint of
+// these sources is about all certificates, so there is no other filter.
+func run(one *lint.CertificateLint, c *zx509.Certificate) (result *lint.LintResult) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			result = &lint.LintResult{Status: lint.Fatal, Details: fmt.Sprintf("the lint broke: %v", broken)}
+		}
+	}()
+	rule := one.Lint()
+	switch {
+	case !rule.CheckApplies(c):
+		return &lint.LintResult{Status: lint.NA}
+	case !one.CheckEffective(c):
+		return &lint.LintResult{Status: lint.NE}
+	}
+	return rule.Execute(c)
 }
 
 // crl lints der, which was built from asked.

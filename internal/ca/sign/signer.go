@@ -105,6 +105,8 @@ type Certificate struct {
 	DER       []byte
 	NotBefore time.Time
 	NotAfter  time.Time // the last second of validity
+	// Made says that this call made it. Otherwise it is from an earlier one.
+	Made bool
 }
 
 // Certificate returns the certificate of r's order, and makes it if there is
@@ -150,7 +152,9 @@ func (s *Signer) Certificate(ctx context.Context, r Request) (Certificate, error
 		return Certificate{}, fmt.Errorf("settling serial %s for order %s: %w", entry.Serial, r.Order, err)
 	}
 	// 6. Only now may the bytes leave.
-	return entry.certificate(), nil
+	made := entry.certificate()
+	made.Made = true
+	return made, nil
 }
 
 func (e Entry) certificate() Certificate {
@@ -166,11 +170,12 @@ func (s *Signer) prepare(r Request) (Entry, *token, error) {
 	if err := s.check(r, profile); err != nil {
 		return Entry{}, nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	notBefore, notAfter, err := profile.validity(r, s.current.Certificate, s.now())
+	now := s.now()
+	notBefore, notAfter, err := profile.validity(r, s.current.Certificate, now)
 	if err != nil {
 		return Entry{}, nil, err
 	}
-	serial := newSerial()
+	serial := newSerial(now)
 	template, err := profile.template(r, s.current.Issuer, serial)
 	if err != nil {
 		return Entry{}, nil, err

@@ -9,10 +9,12 @@ import (
 
 const accountColumns = `id, key, status, contact, terms, created, binding, external_key, scope`
 
-func readAccount(a *rules.Account) func(*row) error {
-	return func(r *row) error {
-		a.ID, a.Key = r.text(), new(acme.Key)
-		r.json(a.Key)
+func (tx *Tx) readAccount(a *rules.Account) func(*row) error {
+	return func(r *row) (err error) {
+		a.ID = r.text()
+		if a.Key, err = tx.keys.read(r.text()); err != nil {
+			return fmt.Errorf("its key: %w", err)
+		}
 		a.Status = acme.Status(r.text())
 		r.json(&a.Contact)
 		a.TermsAgreed, a.Created = r.text(), r.moment()
@@ -38,7 +40,7 @@ func (tx *Tx) InsertAccount(a rules.Account) error {
 
 // Account finds an account by its ID.
 func (tx *Tx) Account(id string) (a rules.Account, err error) {
-	if err := tx.first(readAccount(&a), `SELECT `+accountColumns+` FROM accounts WHERE id = $1`, id); err != nil {
+	if err := tx.first(tx.readAccount(&a), `SELECT `+accountColumns+` FROM accounts WHERE id = $1`, id); err != nil {
 		return rules.Account{}, fmt.Errorf("account %s: %w", id, err)
 	}
 	return a, nil

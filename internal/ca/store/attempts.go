@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -42,17 +43,22 @@ func (tx *Tx) Attempts(authz string, limit int) ([]Attempt, error) {
 	return tx.attempts(`SELECT `+attemptColumns+` FROM attempts WHERE authz = $1 ORDER BY id DESC LIMIT $2`, authz, int64(limit))
 }
 
-// maxLooked is how many authorizations for a name AttemptsFor looks at. Most have an attempt.
-const maxLooked = 1000
+// How many authorizations for a name AttemptsFor finds, and looks at. Most have an attempt.
+const (
+	maxFound  = 100_000
+	maxLooked = 1000
+)
 
 // AttemptsFor lists at most limit attempts to validate a name, without a wildcard label, for whatever account: those of
-// the newest authorizations for it, the newest first.
+// the newest authorizations for it, the newest first. Of very many authorizations it leaves some out.
 func (tx *Tx) AttemptsFor(name string, limit int) (attempts []Attempt, err error) {
 	var authzs []string
 	if err := tx.each(func(r *row) error { authzs = append(authzs, r.text()); return nil },
-		`SELECT id FROM authzs WHERE value = $1 ORDER BY id DESC LIMIT $2`, name, int64(maxLooked)); err != nil {
+		`SELECT id FROM authzs WHERE value = $1 LIMIT $2`, name, int64(maxFound)); err != nil {
 		return nil, fmt.Errorf("authorizations for %s: %w", name, err)
 	}
+	slices.SortFunc(authzs, func(a, b string) int { return strings.Compare(b, a) }) // the newest first
+	authzs = authzs[:min(len(authzs), maxLooked)]
 	for _, authz := range authzs {
 		if len(attempts) >= limit {
 			break
@@ -74,22 +80,23 @@ func (tx *Tx) attempts(query string, args ...any) (attempts []Attempt, err error
 	return attempts, nil
 }
 
-// DeleteAttempts deletes at most limit attempts from before a moment, the oldest ones, and says how many it were.
-func (tx *Tx) DeleteAttempts(before time.Time, limit int) (deleted int64, err error) {
-	type key struct{ authz, id string }
-	var old []key
-	err = tx.each(func(r *row) error { old = append(old, key{r.text(), r.text()}); return nil },
+// AttemptKey names an attempt.
+type AttemptKey struct{ Authz, ID string }
+
+// OldAttempts lists at most limit attempts from before a moment, the oldest ones.
+func (tx *Tx) OldAttempts(before time.Time, limit int) (old []AttemptKey, err error) {
+	err = tx.each(func(r *row) error { old = append(old, AttemptKey{r.text(), r.text()}); return nil },
 		`SELECT authz, id FROM attempts WHERE at < $1 ORDER BY at LIMIT $2`, millis(before), int64(limit))
-	for _, k := range old {
-		if err != nil {
-			break
-		}
-		var n int64
-		n, err = tx.exec(`DELETE FROM attempts WHERE id = $1 AND authz = $2`, k.id, k.authz)
-		deleted += n
-	}
 	if err != nil {
-		return 0, fmt.Errorf("deleting old attempts to validate: %w", err)
+		return nil, fmt.Errorf("old attempts to validate: %w", err)
 	}
-	return deleted, nil
+	return old, nil
+}
+
+// DeleteAttempt forgets an attempt.
+func (tx *Tx) DeleteAttempt(k AttemptKey) error {
+	if _, err := tx.exec(`DELETE FROM attempts WHERE id = $1 AND authz = $2`, k.ID, k.Authz); err != nil {
+		return fmt.Errorf("deleting an attempt to validate authorization %s: %w", k.Authz, err)
+	}
+	return nil
 }

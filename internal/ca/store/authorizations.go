@@ -1,9 +1,11 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -27,16 +29,16 @@ func readAuthz(r *row) (a rules.Authz) {
 }
 
 // InsertAuthz stores a new authorization that belongs to no order.
-func (tx *Tx) InsertAuthz(a rules.Authz) error {
-	if err := tx.insert(`INSERT INTO authzs (`+authzColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING`,
+func (tx *Tx) InsertAuthz(a rules.Authz) error { return tx.insertAll([]write{newAuthz(a)}) }
+
+func newAuthz(a rules.Authz) write {
+	return write{"authorization " + a.ID, `INSERT INTO authzs (` + authzColumns + `)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING`, []any{
 		a.ID, a.Account, string(a.Identifier.Type), a.Identifier.Value, flag(a.Wildcard), string(a.Status),
 		millis(a.Expires), a.ValidFor.Milliseconds(), compactList(a.Challenges),
 		millis(a.Lease.Due), millis(a.Lease.Until), a.Lease.By,
-		flag(a.Subdomains), flag(a.Preauthorized), int64(a.Tries), int64(a.Retries), millis(a.CAAChecked)); err != nil {
-		return fmt.Errorf("authorization %s: %w", a.ID, err)
-	}
-	return nil
+		flag(a.Subdomains), flag(a.Preauthorized), int64(a.Tries), int64(a.Retries), millis(a.CAAChecked),
+	}}
 }
 
 // Authz finds an authorization by its ID.
@@ -48,16 +50,50 @@ func (tx *Tx) Authz(id string) (a rules.Authz, err error) {
 	return a, nil
 }
 
-// Authzs finds authorizations by their IDs and returns them in the same order.
+// Authzs finds the authorizations of an order by their IDs and returns them in the same order. In the
+// place of one that is not kept any more there is a rules.GoneAuthz.
 func (tx *Tx) Authzs(ids []string) ([]rules.Authz, error) {
+	if len(ids) == 1 {
+		a, err := tx.Authz(ids[0])
+		if errors.Is(err, ErrNotFound) {
+			a, err = rules.GoneAuthz(ids[0]), nil
+		}
+		return []rules.Authz{a}, err
+	}
+	found := make(map[string]rules.Authz, len(ids))
+	for chunk := range slices.Chunk(ids, maxNames) { // one statement for all: each costs a way to the server and back
+		list, args := inList(nil, chunk)
+		authzs, err := tx.authzs(`SELECT `+authzColumns+` FROM authzs WHERE id IN (`+list+`)`, args...)
+		if err != nil {
+			return nil, fmt.Errorf("authorizations %s: %w", chunk, err)
+		}
+		for _, a := range authzs {
+			found[a.ID] = a
+		}
+	}
 	authzs := make([]rules.Authz, len(ids))
 	for i, id := range ids {
-		var err error
-		if authzs[i], err = tx.Authz(id); err != nil {
-			return nil, err
+		var ok bool
+		if authzs[i], ok = found[id]; !ok {
+			authzs[i] = rules.GoneAuthz(id)
 		}
 	}
 	return authzs, nil
+}
+
+// inList adds values to args and returns their placeholders. The list is filled up to a power of two with its last
+// value, so that there are few different statements.
+func inList(args []any, values []string) (string, []any) {
+	slots := 1
+	for slots < len(values) {
+		slots *= 2
+	}
+	list := make([]string, slots)
+	for i := range slots {
+		args = append(args, values[min(i, len(values)-1)])
+		list[i] = "$" + strconv.Itoa(len(args))
+	}
+	return strings.Join(list, ", "), args
 }
 
 // UpdateAuthz saves what can change of an authorization that was before. ErrConflict: its
@@ -141,23 +177,14 @@ func (tx *Tx) ValidAuthzs(account string, ids []acme.Identifier) ([]rules.Authz,
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	args := []any{account, millis(tx.Now), int64(maxHeld)}
-	query := `SELECT ` + authzColumns + ` FROM authzs
-		WHERE account = $1 AND status = 'valid' AND expires > $2 AND value IN (`
-	// The list is filled up to a power of two with its last name, so that there are few different statements.
-	slots := 1
-	for slots < len(ids) {
-		slots *= 2
+	values := make([]string, len(ids))
+	for i, id := range ids {
+		base, _ := id.Base()
+		values[i] = base.Value
 	}
-	for i := range slots {
-		base, _ := ids[min(i, len(ids)-1)].Base()
-		args = append(args, base.Value)
-		if i > 0 {
-			query += ", "
-		}
-		query += "$" + strconv.Itoa(i+4)
-	}
-	authzs, err := tx.authzs(query+`) LIMIT $3`, args...)
+	list, args := inList([]any{account, millis(tx.Now), int64(maxHeld)}, values)
+	authzs, err := tx.authzs(`SELECT `+authzColumns+` FROM authzs
+		WHERE account = $1 AND status = 'valid' AND expires > $2 AND value IN (`+list+`) LIMIT $3`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("valid authorizations of account %s: %w", account, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
+	"github.com/cairn-ca/cairn/internal/pgtest"
 )
 
 // childEnv names the database that this program is to write to, instead of testing.
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writeForever(path))
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	os.Exit(pgtest.Main(m))
 }
 
 // writeForever places orders and reserves certificates for them, and says so on

@@ -117,7 +117,14 @@ func reservation(o rules.Order, now time.Time) rules.Certificate {
 
 // issued is a reservation with a certificate of n octets.
 func issued(c rules.Certificate, n int) rules.Certificate {
-	c.State, c.DER = rules.Issued, make([]byte, n)
+	c.State, c.DER, c.Key = rules.Issued, make([]byte, n), make([]byte, sha256.Size)
 	_, _ = rand.Read(c.DER)
+	_, _ = rand.Read(c.Key)
 	return c
+}
+
+func random(n int) []byte {
+	octets := make([]byte, n)
+	_, _ = rand.Read(octets)
+	return octets
 }

@@ -72,6 +72,9 @@ func (tx *Tx) SaveCharges(before, after []rules.Charge) error {
 		if err := tx.swap(`INSERT INTO buckets (id, good) VALUES ($1, $2)
 			ON CONFLICT (id) DO UPDATE SET good = $2 WHERE buckets.good = $3`,
 			c.ID(), micros(c.Full), micros(before[i].Full)); err != nil {
+			if errors.Is(err, ErrConflict) {
+				tx.worth = contendedRuns
+			}
 			return fmt.Errorf("bucket %s: %w", c.ID(), err)
 		}
 	}

@@ -146,7 +146,7 @@ func unpack(t *testing.T, path string) []byte {
 
 func TestNewerVersionIsRefused(t *testing.T) {
 	path := databaseIn(t)
-	if err := store.Migrate(t.Context(), path, schema(t, "CREATE TABLE future (x TEXT)")); err != nil {
+	if err := store.MigrateFile(t.Context(), path, schema(t, "CREATE TABLE future (x TEXT)")); err != nil {
 		t.Fatal(err)
 	}
 	_, err := store.Open(t.Context(), store.Config{Path: path})
@@ -174,10 +174,10 @@ func TestStepThatFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := databaseIn(t)
-			if err := store.Migrate(t.Context(), path, schema(t)); err != nil {
+			if err := store.MigrateFile(t.Context(), path, schema(t)); err != nil {
 				t.Fatal(err)
 			}
-			if err := store.Migrate(t.Context(), path, schema(t, step)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("to version %d", store.SchemaVersions(t)+1)) {
+			if err := store.MigrateFile(t.Context(), path, schema(t, step)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("to version %d", store.SchemaVersions(t)+1)) {
 				t.Fatalf("got %v", err)
 			}
 			if v, half := version(t, path, "half"); v != int64(store.SchemaVersions(t)) || half {
@@ -186,13 +186,13 @@ func TestStepThatFails(t *testing.T) {
 			if _, crls := version(t, path, "crls"); !crls {
 				t.Error("it left a table dropped")
 			}
-			if err := store.Migrate(t.Context(), path, schema(t, "CREATE TABLE half (x TEXT)")); err != nil {
+			if err := store.MigrateFile(t.Context(), path, schema(t, "CREATE TABLE half (x TEXT)")); err != nil {
 				t.Errorf("the right step afterwards: %v", err)
 			}
 		})
 	}
 	gap := mapFS{"0001.sql": "CREATE TABLE a (x TEXT)", "0003.sql": "CREATE TABLE b (x TEXT)"}
-	if err := store.Migrate(t.Context(), databaseIn(t), gap); err == nil || !strings.Contains(err.Error(), "0003.sql where 0002.sql") {
+	if err := store.MigrateFile(t.Context(), databaseIn(t), gap); err == nil || !strings.Contains(err.Error(), "0003.sql where 0002.sql") {
 		t.Errorf("a missing step: %v", err)
 	}
 }
@@ -201,7 +201,7 @@ func TestStepThatFails(t *testing.T) {
 // crash would leave it: the database has the version before, whole.
 func TestCrashInAMigration(t *testing.T) {
 	path, crashed := databaseIn(t), databaseIn(t)
-	if err := store.Migrate(t.Context(), path, schema(t)); err != nil {
+	if err := store.MigrateFile(t.Context(), path, schema(t)); err != nil {
 		t.Fatal(err)
 	}
 	step := `CREATE TABLE half (x TEXT); DROP TABLE crls;

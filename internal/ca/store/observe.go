@@ -23,30 +23,7 @@ type Transaction struct {
 func (db *DB) Load() load.Level { return db.updates.Level() }
 
 // Commits is how many transactions were committed; several updates may share one.
-func (db *DB) Commits() int64 { return db.commits.Load() }
-
-// Update runs fn in a transaction and returns once what it did is on disk, or
-// its error. Others may share the commit; fn's error undoes only what fn did.
-//
-// fn runs in another goroutine, while the caller waits. It does no I/O, is
-// short, calls neither Update nor View, and may run twice, of which only the
-// last run counts: what it hands out counts after Update returned nil.
-//
-// If ctx ends before fn starts, fn does not run. If it ends later, Update returns
-// ctx.Err() without waiting for the disk: fn no longer runs, and what it did is
-// committed like that of others. A panic of fn goes on in the caller's goroutine.
-// When too many updates wait, Update fails at once with ErrBusy.
-func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
-	entry := db.updates.Begin()
-	defer db.updates.End(entry)
-	return db.watch(ctx, true, fn, db.update)
-}
-
-// View runs fn on one moment of the database, in the caller's goroutine. fn reads
-// only, does not wait for anything, and calls neither View nor Update.
-func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	return db.watch(ctx, false, fn, db.view)
-}
+func (db *DB) Commits() int64 { return db.engine.committed() }
 
 // watch has run carry out a transaction, and tells whoever observes.
 func (db *DB) watch(ctx context.Context, update bool, fn func(*Tx) error, run func(context.Context, func(*Tx) error) error) error {

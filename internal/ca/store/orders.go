@@ -36,20 +36,17 @@ func problemText(p *acme.Problem) string {
 
 // InsertOrder stores a new order with the authorizations that are new with it.
 func (tx *Tx) InsertOrder(o rules.Order, authzs []rules.Authz) error {
+	list := make([]write, 0, len(authzs)+1)
 	for _, a := range authzs {
-		if err := tx.InsertAuthz(a); err != nil {
-			return err
-		}
+		list = append(list, newAuthz(a))
 	}
-	if err := tx.insert(`INSERT INTO orders (`+orderColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING`,
+	return tx.insertAll(append(list, write{"order " + o.ID, `INSERT INTO orders (` + orderColumns + `)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING`, []any{
 		o.ID, o.Account, compactList(o.Identifiers), compactList(o.Authzs), o.Profile, millis(o.Created), millis(o.Expires),
 		o.CSR, o.CSRDigest, o.Serial, problemText(o.Error),
 		millis(o.Lease.Due), millis(o.Lease.Until), o.Lease.By, o.Replaces,
-		millis(o.Validity.NotBefore), millis(o.Validity.NotAfter)); err != nil {
-		return fmt.Errorf("order %s: %w", o.ID, err)
-	}
-	return nil
+		millis(o.Validity.NotBefore), millis(o.Validity.NotAfter),
+	}}))
 }
 
 // Order finds an order by its ID.

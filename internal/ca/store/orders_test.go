@@ -203,14 +203,13 @@ func ids(orders []rules.Order) (list []string) {
 func testNotFound(t *testing.T, open opener) {
 	db := open(t)
 	for name, read := range map[string]func(*store.Tx) error{
-		"account":        func(tx *store.Tx) error { _, err := tx.Account("x"); return err },
-		"key":            func(tx *store.Tx) error { _, err := tx.AccountByKey("x"); return err },
-		"order":          func(tx *store.Tx) error { _, err := tx.Order("x"); return err },
-		"authorization":  func(tx *store.Tx) error { _, err := tx.Authz("x"); return err },
-		"authorizations": func(tx *store.Tx) error { _, err := tx.Authzs([]string{"x"}); return err },
-		"certificate":    func(tx *store.Tx) error { _, err := tx.Certificate("x"); return err },
-		"issuance":       func(tx *store.Tx) error { _, err := tx.CertificateOf("x"); return err },
-		"CRL":            func(tx *store.Tx) error { _, err := tx.CRL("x"); return err },
+		"account":       func(tx *store.Tx) error { _, err := tx.Account("x"); return err },
+		"key":           func(tx *store.Tx) error { _, err := tx.AccountByKey("x"); return err },
+		"order":         func(tx *store.Tx) error { _, err := tx.Order("x"); return err },
+		"authorization": func(tx *store.Tx) error { _, err := tx.Authz("x"); return err },
+		"certificate":   func(tx *store.Tx) error { _, err := tx.Certificate("x"); return err },
+		"issuance":      func(tx *store.Tx) error { _, err := tx.CertificateOf("x"); return err },
+		"CRL":           func(tx *store.Tx) error { _, err := tx.CRL("x"); return err },
 	} {
 		// What is not there is no failure of the transaction's: it goes on.
 		if err := db.View(t.Context(), func(tx *store.Tx) error {

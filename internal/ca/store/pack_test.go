@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -45,8 +46,15 @@ func testDeleteAttempts(t *testing.T, open opener) {
 				Problem: acme.Problemf(acme.TypeDNS, "number %d", i), Evidence: store.Pack([]byte("{}"))})
 		})
 	}
-	remove := func(limit int) (n int64) {
-		update(t, db, func(tx *store.Tx) (err error) { n, err = tx.DeleteAttempts(start.Add(5*time.Hour), limit); return err })
+	remove := func(limit int) (n int) {
+		update(t, db, func(tx *store.Tx) error {
+			old, err := tx.OldAttempts(start.Add(5*time.Hour), limit)
+			for _, k := range old {
+				err = errors.Join(err, tx.DeleteAttempt(k))
+			}
+			n = len(old)
+			return err
+		})
 		return n
 	}
 	if first, second, third := remove(3), remove(3), remove(3); first != 3 || second != 2 || third != 0 {

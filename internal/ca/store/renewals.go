@@ -7,14 +7,24 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
 
-// Replacement finds the order that a certificate was last to be replaced by, with its authorizations.
+// Replacement finds the order that a certificate was last to be replaced by, with its authorizations. Of one that
+// is not kept any more it is known which certificate it led to, if it did.
 func (tx *Tx) Replacement(serial string) (o rules.OpenOrder, err error) {
 	var id string
 	if err := tx.first(func(r *row) error { id = r.text(); return nil },
 		`SELECT order_id FROM replacements WHERE serial = $1`, serial); err != nil {
 		return o, fmt.Errorf("replacement of certificate %s: %w", serial, err)
 	}
-	if o.Order, err = tx.Order(id); err != nil {
+	if o.Order, err = tx.Order(id); errors.Is(err, ErrNotFound) {
+		o.Order.ID = id
+		switch c, err := tx.CertificateOf(id); {
+		case err == nil && c.State == rules.Issued:
+			o.Order.Serial = c.Serial
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return o, fmt.Errorf("replacement of certificate %s: %w", serial, err)
+		}
+		return o, nil
+	} else if err != nil {
 		return o, fmt.Errorf("replacement of certificate %s: %w", serial, err)
 	}
 	o.Authzs, err = tx.Authzs(o.Order.Authzs)

@@ -1,18 +1,34 @@
 package store
 
 import (
+	"bytes"
 	"database/sql/driver"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // row is one row of an answer. Its columns are read one after the other; the
 // first that is not what its reader expects is the row's error.
 type row struct {
-	values []driver.Value
+	values []driver.Value // of SQLite's driver, or
+	raw    [][]byte       // of PostgreSQL, in the binary format, valid while the row is read; kinds has
+	kinds  []uint32       // the types of the columns
 	next   int
 	err    error
+}
+
+// octets is the next column in PostgreSQL's binary format, if it is of a kind and not NULL.
+func (r *row) octets(kind uint32) (value []byte, ok bool) {
+	r.next++
+	if r.next > len(r.raw) || r.kinds[r.next-1] != kind {
+		return nil, false
+	}
+	value = r.raw[r.next-1]
+	return value, value != nil
 }
 
 func (r *row) value() driver.Value {
@@ -30,6 +46,13 @@ func (r *row) mismatch(want string, got any) {
 }
 
 func (r *row) text() string {
+	if r.raw != nil {
+		text, ok := r.octets(pgtype.TextOID)
+		if !ok {
+			r.mismatch("text", text)
+		}
+		return string(text)
+	}
 	value := r.value()
 	text, ok := value.(string)
 	if !ok {
@@ -39,6 +62,14 @@ func (r *row) text() string {
 }
 
 func (r *row) number() int64 {
+	if r.raw != nil {
+		number, ok := r.octets(pgtype.Int8OID)
+		if !ok || len(number) != 8 {
+			r.mismatch("a number", number)
+			return 0
+		}
+		return int64(binary.BigEndian.Uint64(number))
+	}
 	value := r.value()
 	number, ok := value.(int64)
 	if !ok {
@@ -49,6 +80,16 @@ func (r *row) number() int64 {
 
 // blob is nil for one without octets: the rules tell "none" by nil.
 func (r *row) blob() []byte {
+	if r.raw != nil {
+		blob, ok := r.octets(pgtype.ByteaOID)
+		if !ok {
+			r.mismatch("a blob", blob)
+		}
+		if len(blob) == 0 {
+			return nil
+		}
+		return bytes.Clone(blob)
+	}
 	value := r.value()
 	blob, ok := value.([]byte)
 	if !ok {

@@ -30,7 +30,7 @@ func (tx *Tx) RevokeSiblings(key []byte, limit int) (revoked int, err error) {
 // WithoutKey lists at most limit issued certificates from before their keys were noted.
 func (tx *Tx) WithoutKey(limit int) ([]rules.Certificate, error) {
 	list, err := tx.certificates(`SELECT `+certificateColumns+` FROM certificates
-		WHERE spki = $1 AND state = 'issued' ORDER BY serial LIMIT $2`, []byte{}, int64(limit))
+		WHERE spki = $1 AND state = 'issued' LIMIT $2`, []byte{}, int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("certificates without their key: %w", err)
 	}

@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"modernc.org/sqlite"
 )
@@ -26,6 +30,108 @@ const (
 	writerCache = 16 << 10
 	readerCache = 2 << 10
 )
+
+// sqliteDB is a SQLite file. One goroutine writes to it, see writer.go.
+type sqliteDB struct {
+	log *slog.Logger
+	now func() time.Time
+
+	writer  *session      // used by the writer's goroutine alone
+	readers chan *session // those that are idle
+	ended   chan struct{} // closed once the writer's goroutine has ended
+
+	mu     sync.RWMutex // held for reading to put something in the queue, for writing to close it
+	queue  chan *request
+	closed bool
+
+	keys keyMemo
+
+	commits atomic.Int64 // transactions that were committed
+}
+
+// openFile opens the SQLite file of c, and makes it if there is none.
+func openFile(ctx context.Context, c Config) (*sqliteDB, error) {
+	writer, err := openWriter(ctx, c.Path)
+	if err != nil {
+		return nil, fmt.Errorf("opening database %s: %w", c.Path, err)
+	}
+	if c.Volatile {
+		if _, err := writer.exec("PRAGMA synchronous = off"); err != nil {
+			return nil, errors.Join(fmt.Errorf("opening database %s: %w", c.Path, err), writer.close())
+		}
+	}
+	db := &sqliteDB{
+		log: c.Log, now: c.Now, writer: writer,
+		readers: make(chan *session, c.Readers), ended: make(chan struct{}), queue: make(chan *request, c.Queue),
+	}
+	for range c.Readers {
+		reader, err := openReader(c.Path)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("opening database %s for reading: %w", c.Path, err), db.closeSessions(len(db.readers)))
+		}
+		db.readers <- reader
+	}
+	go db.write()
+	return db, nil
+}
+
+func (db *sqliteDB) committed() int64 { return db.commits.Load() }
+
+func (db *sqliteDB) close() error {
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return nil
+	}
+	db.closed = true
+	close(db.queue)
+	db.mu.Unlock()
+	<-db.ended
+	return db.closeSessions(cap(db.readers))
+}
+
+// closeSessions closes readers as they become idle, and then the writer, which
+// moves the log into the file.
+func (db *sqliteDB) closeSessions(readers int) error {
+	for range readers {
+		_ = (<-db.readers).close() // a reader has nothing to lose
+	}
+	if err := db.writer.close(); err != nil {
+		return fmt.Errorf("closing the database: %w", err)
+	}
+	return nil
+}
+
+// begin makes the Tx of a transaction that s has begun.
+func (db *sqliteDB) begin(s *session) *Tx {
+	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), s: s, keys: &db.keys}
+}
+
+// view is View, on one of the connections that only read.
+func (db *sqliteDB) view(ctx context.Context, fn func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var s *session
+	select {
+	case <-db.ended:
+		return ErrClosed
+	case s = <-db.readers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { db.readers <- s }()
+	tx := db.begin(s)
+	if _, err := s.exec("BEGIN"); err != nil {
+		return fmt.Errorf("beginning to read: %w", err)
+	}
+	defer func() {
+		tx.failed = errTxEnded
+		// There is nothing to keep; an error here means that SQLite has ended it already.
+		_, _ = s.exec("ROLLBACK")
+	}()
+	return fn(tx)
+}
 
 // openWriter opens the connection that writes, with the schema of today.
 func openWriter(ctx context.Context, path string) (*session, error) {
@@ -182,6 +288,18 @@ func (s *session) exec(query string, args ...any) (int64, error) {
 	return result.RowsAffected()
 }
 
+// execAll runs statements one after the other. Where one fails, those before it are counted.
+func (s *session) execAll(list []write) (changed []int64, err error) {
+	for _, w := range list {
+		n, err := s.exec(w.query, w.args...)
+		if err != nil {
+			return changed, err
+		}
+		changed = append(changed, n)
+	}
+	return changed, nil
+}
+
 // query runs a statement and calls each for every row, in order. each runs no other statement.
 func (s *session) query(query string, args []any, each func(*row) error) (err error) {
 	st, err := s.prepare(query)
@@ -230,8 +348,9 @@ func (s *session) close() error {
 	return errors.Join(failed, s.conn.Close())
 }
 
-// isConstraint reports whether err is of a constraint: nothing but that statement failed.
-func isConstraint(err error) bool {
+// survives reports whether the transaction goes on after err: after that of a constraint it does,
+// since nothing but that statement failed.
+func (s *session) survives(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && e.Code()&kindMask == kindConstraint
 }

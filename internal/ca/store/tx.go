@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -13,16 +12,36 @@ import (
 type Tx struct {
 	Now time.Time // when the transaction began, in milliseconds, UTC
 
-	s      *session
+	s      runner
+	keys   *keyMemo
 	failed error // what ended the transaction, or nil
+
+	// Where others write at the same time, what the transaction read may be old when it writes. It has
+	// then lost a race that it wins, or loses for good, when it runs again.
+	read  bool // it has read something
+	worth int  // how many runs it is worth in all because of that; 0 is one
 }
+
+// runner runs the statements of a transaction that has begun: the border to an engine.
+type runner interface {
+	// exec runs a statement and returns how many rows it changed. An argument is an int64, a string or a []byte.
+	exec(query string, args ...any) (int64, error)
+	// query runs a statement and calls each for every row, in order. each runs no other statement.
+	query(query string, args []any, each func(*row) error) error
+	// execAll runs statements that do not depend on each other's outcome, and returns how many rows each changed.
+	execAll(list []write) ([]int64, error)
+	// survives reports whether the transaction goes on after an error of exec's or query's.
+	survives(err error) bool
+}
+
+// How often a function runs at most that has lost a race for a row: one that seldom has
+// company, or one that is known to be contended, for which everybody queues.
+const (
+	racedRuns     = 3
+	contendedRuns = 1000
+)
 
 var errTxEnded = errors.New("the transaction has ended")
-
-// begin makes the Tx of a transaction that s has begun.
-func (db *DB) begin(s *session) *Tx {
-	return &Tx{Now: db.now().UTC().Truncate(time.Millisecond), s: s}
-}
 
 // exec runs a statement and returns how many rows it changed.
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
@@ -31,6 +50,32 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	}
 	n, err := tx.s.exec(query, args...)
 	return n, tx.check(err)
+}
+
+// write is a statement that changes rows.
+type write struct {
+	what  string // it is for, in errors
+	query string
+	args  []any
+}
+
+// insertAll runs INSERTs … ON CONFLICT DO NOTHING, all in one way to the server and back; it fails with ErrExists if
+// one did nothing. Then the others may be done: the transaction is not to be committed.
+func (tx *Tx) insertAll(list []write) error {
+	if tx.failed != nil {
+		return tx.failed
+	}
+	changed, err := tx.s.execAll(list)
+	if err != nil {
+		return fmt.Errorf("%s: %w", list[min(len(changed), len(list)-1)].what, tx.check(err))
+	}
+	for i, n := range changed {
+		if n == 0 {
+			tx.failed = fmt.Errorf("%s: %w", list[i].what, tx.lost(ErrExists))
+			return tx.failed
+		}
+	}
+	return nil
 }
 
 // insert runs an INSERT … ON CONFLICT DO NOTHING; it fails with ErrExists if that did nothing.
@@ -46,7 +91,15 @@ func (tx *Tx) swap(query string, args ...any) error {
 func (tx *Tx) one(otherwise error, query string, args ...any) error {
 	n, err := tx.exec(query, args...)
 	if err == nil && n == 0 {
-		return otherwise
+		return tx.lost(otherwise)
+	}
+	return err
+}
+
+// lost notes that a write did nothing, for the reason err.
+func (tx *Tx) lost(err error) error {
+	if tx.read {
+		tx.worth = max(tx.worth, racedRuns)
 	}
 	return err
 }
@@ -56,6 +109,7 @@ func (tx *Tx) each(read func(*row) error, query string, args ...any) error {
 	if tx.failed != nil {
 		return tx.failed
 	}
+	tx.read = true
 	return tx.check(tx.s.query(query, args, read))
 }
 
@@ -70,34 +124,8 @@ func (tx *Tx) first(read func(*row) error, query string, args ...any) error {
 }
 
 func (tx *Tx) check(err error) error {
-	if err != nil && !isConstraint(err) {
+	if err != nil && !tx.s.survives(err) {
 		tx.failed = err
 	}
 	return err
-}
-
-// view is View, on one of the readers.
-func (db *DB) view(ctx context.Context, fn func(*Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	var s *session
-	select {
-	case <-db.ended:
-		return ErrClosed
-	case s = <-db.readers:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { db.readers <- s }()
-	tx := db.begin(s)
-	if _, err := s.exec("BEGIN"); err != nil {
-		return fmt.Errorf("beginning to read: %w", err)
-	}
-	defer func() {
-		tx.failed = errTxEnded
-		// There is nothing to keep; an error here means that SQLite has ended it already.
-		_, _ = s.exec("ROLLBACK")
-	}()
-	return fn(tx)
 }

@@ -38,7 +38,7 @@ type panicked struct {
 var errDead = errors.New("an update ended the transaction")
 
 // update is Update: fn is a member of a transaction of the writer's goroutine.
-func (db *DB) update(ctx context.Context, fn func(*Tx) error) error {
+func (db *sqliteDB) update(ctx context.Context, fn func(*Tx) error) error {
 	r := &request{ctx: ctx, fn: fn, done: make(chan struct{})}
 	if err := db.enqueue(r); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (db *DB) update(ctx context.Context, fn func(*Tx) error) error {
 	return r.err
 }
 
-func (db *DB) enqueue(r *request) error {
+func (db *sqliteDB) enqueue(r *request) error {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
 	if db.closed {
@@ -98,7 +98,7 @@ func (r *request) run(tx *Tx) (err error) {
 }
 
 // write is the writer's goroutine: it takes updates from the queue until that is closed and empty.
-func (db *DB) write() {
+func (db *sqliteDB) write() {
 	defer close(db.ended)
 	for r := range db.queue {
 		if len(db.queue) == 0 {
@@ -110,7 +110,7 @@ func (db *DB) write() {
 }
 
 // answer tells the caller of r. A panic is not to get lost where nobody waits for it.
-func (db *DB) answer(r *request) {
+func (db *sqliteDB) answer(r *request) {
 	if r.panic != nil && r.ctx.Err() != nil {
 		db.log.Error("update panicked after its caller had left", "panic", r.panic.value, "stack", string(r.panic.stack))
 	}
@@ -118,7 +118,7 @@ func (db *DB) answer(r *request) {
 }
 
 // alone runs r in a transaction of its own.
-func (db *DB) alone(r *request) {
+func (db *sqliteDB) alone(r *request) {
 	defer db.answer(r)
 	if _, r.err = db.writer.exec("BEGIN IMMEDIATE"); r.err != nil {
 		r.err = fmt.Errorf("beginning a transaction: %w", r.err)
@@ -135,7 +135,7 @@ func (db *DB) alone(r *request) {
 // together runs first and what waits behind it in one transaction. If that comes
 // to an end other than a commit, every member runs again alone: nobody is
 // answered for what somebody else broke.
-func (db *DB) together(first *request) {
+func (db *sqliteDB) together(first *request) {
 	members := append(make([]*request, 0, min(len(db.queue)+1, maxMembers)), first)
 	if _, err := db.writer.exec("BEGIN IMMEDIATE"); err != nil {
 		first.err = fmt.Errorf("beginning a transaction: %w", err)
@@ -169,7 +169,7 @@ func (db *DB) together(first *request) {
 }
 
 // waiting takes an update from the queue if there is one.
-func (db *DB) waiting() (*request, bool) {
+func (db *sqliteDB) waiting() (*request, bool) {
 	select {
 	case r, ok := <-db.queue:
 		return r, ok
@@ -181,7 +181,7 @@ func (db *DB) waiting() (*request, bool) {
 // member runs r inside the open transaction, and undoes it alone if it fails. It
 // reports whether the transaction still lives: SQLite ends it by itself after
 // some errors (a full disk, say), and then the savepoint is gone as well.
-func (db *DB) member(r *request) (lives bool) {
+func (db *sqliteDB) member(r *request) (lives bool) {
 	if _, err := db.writer.exec("SAVEPOINT member"); err != nil {
 		return false
 	}
@@ -194,7 +194,7 @@ func (db *DB) member(r *request) (lives bool) {
 	return err == nil
 }
 
-func (db *DB) commit() error {
+func (db *sqliteDB) commit() error {
 	if _, err := db.writer.exec("COMMIT"); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
@@ -203,4 +203,4 @@ func (db *DB) commit() error {
 }
 
 // rollback ends the transaction, if SQLite has not done so itself.
-func (db *DB) rollback() { _, _ = db.writer.exec("ROLLBACK") }
+func (db *sqliteDB) rollback() { _, _ = db.writer.exec("ROLLBACK") }

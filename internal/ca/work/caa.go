@@ -22,11 +22,10 @@ const caaParallel = 8
 
 // recheckCAA asks again for the names of o whose answer about CAA is too old (BR §4.2.2.1). The
 // problem is the client's; an error means that it could not be asked.
-func (w *Worker) recheckCAA(ctx context.Context, o rules.Order) (*acme.Problem, error) {
-	outdated, err := w.outdatedCAA(ctx, o)
+func (w *Worker) recheckCAA(ctx context.Context, o rules.Order, outdated []rules.Recheck) (*acme.Problem, error) {
 	outdated = w.permits.without(o.ID, outdated)
-	if err != nil || len(outdated) == 0 {
-		return nil, err
+	if len(outdated) == 0 {
+		return nil, nil
 	}
 	var mu sync.Mutex // guards what follows
 	var refused []*acme.Problem
@@ -59,22 +58,12 @@ func (w *Worker) recheckCAA(ctx context.Context, o rules.Order) (*acme.Problem, 
 	return rules.RefusedByCAA(refused), nil
 }
 
-// outdatedCAA lists what must be asked before o is signed for.
-func (w *Worker) outdatedCAA(ctx context.Context, o rules.Order) (outdated []rules.Recheck, err error) {
-	if len(w.Config.CAA.Identities) == 0 {
-		return nil, nil
-	}
-	err = w.DB.View(ctx, func(tx *store.Tx) error {
-		authzs, err := tx.Authzs(o.Authzs)
-		outdated = w.Config.CAA.Outdated(o, authzs, tx.Now)
-		return err
-	})
-	return outdated, err
-}
-
 // recheckOne asks for one name, and notes when it was permitted, so that the next order need not ask.
 func (w *Worker) recheckOne(ctx context.Context, r rules.Recheck) (*acme.Problem, error) {
 	a := r.Authz
+	if a.Gone() {
+		return acme.Problemf(acme.TypeUnauthorized, "it took so long that the authorization is not kept any more: place a new order"), nil
+	}
 	proof := a.Proof()
 	if proof == nil {
 		return nil, fmt.Errorf("authorization %s of a finalized order was never proven", a.ID)

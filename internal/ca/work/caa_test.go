@@ -123,7 +123,7 @@ func TestCAAIsAskedAgainBeforeIssuance(t *testing.T) {
 					o, a := b.attempted(w)
 					<-w.Validate(a)
 					time.Sleep(test.age)
-					<-w.Issue(b.finalize(w, o, b.authz(a.ID)))
+					<-w.Issue(b.finalize(w, o, b.authz(a.ID)), rules.CSR{})
 					time.Sleep(time.Minute)
 					got := b.order(o.ID)
 					if s.asked-1 != test.asked {
@@ -161,7 +161,7 @@ func TestSlowCAAEndsTheOrder(t *testing.T) {
 					<-w.Validate(a)
 					time.Sleep(8 * time.Hour)
 					s.fails, s.asked, s.takes = true, 0, test.takes
-					<-w.Issue(b.finalize(w, o, b.authz(a.ID)))
+					<-w.Issue(b.finalize(w, o, b.authz(a.ID)), rules.CSR{})
 					got := b.order(o.ID)
 					if got.Error == nil || !strings.Contains(got.Error.Error(), "SERVFAIL") || !got.Lease.Due.IsZero() {
 						t.Errorf("error %v, lease %+v", got.Error, got.Lease)

@@ -1,7 +1,6 @@
 package work
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -67,33 +66,4 @@ func reasonOf(a rules.Authz) string {
 		reason = append(reason[:maxReason], '…')
 	}
 	return string(reason)
-}
-
-// dropBuckets deletes the buckets of rate limits that are as good as new: they say nothing.
-func (w *Worker) dropBuckets(ctx context.Context) error {
-	for after := ""; ; {
-		var buckets []store.StoredBucket
-		err := w.DB.View(ctx, func(tx *store.Tx) (err error) {
-			buckets, err = tx.Buckets("", after, cleanUpBatch)
-			return err
-		})
-		if err != nil || len(buckets) == 0 {
-			return err
-		}
-		after = buckets[len(buckets)-1].ID()
-		err = w.DB.Update(ctx, func(tx *store.Tx) error {
-			for _, b := range buckets {
-				if b.Good.After(tx.Now) {
-					continue
-				}
-				if err := tx.DropBucket(b); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("deleting buckets: %w", err)
-		}
-	}
 }

@@ -1,6 +1,7 @@
 package work
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"errors"
@@ -16,27 +17,34 @@ import (
 // issue turns a finalized order into a certificate: steps 3 to 6 of docs/issuance.md.
 // It may be called any number of times for the same order, on any machine: the
 // signer's journal makes one certificate of it.
-func (w *Worker) issue(ctx context.Context, o rules.Order) error {
-	csr, problem := w.CSR.Parse(o.CSR)
-	if problem != nil {
-		return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
+func (w *Worker) issue(ctx context.Context, o rules.Order, csr rules.CSR) (rules.Ended, error) {
+	if csr.DER == nil || !bytes.Equal(csr.DER, o.CSR) {
+		var problem *acme.Problem
+		if csr, problem = w.CSR.Parse(o.CSR); problem != nil {
+			return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
+		}
 	}
 	// The key may have been reported as compromised since the order was finalized.
-	blocked, err := w.blocked(ctx, csr.PublicKey)
+	blocked, outdated, err := w.beforeSigning(ctx, o, csr.PublicKey)
 	switch {
 	case err != nil:
-		return w.putOffOrder(o, err)
+		return rules.Ended{}, w.putOffOrder(o, err)
 	case blocked:
 		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeBadCSR, "the key of the CSR has been reported as compromised: make a new one")))
 	}
-	switch problem, err := w.recheckCAA(ctx, o); {
+	switch problem, err := w.recheckCAA(ctx, o, outdated); {
 	case err != nil && w.life.Err() != nil:
-		return err // handed back by Stop
+		return rules.Ended{}, err // handed back by Stop
 	case err != nil:
-		return w.putOffOrder(o, err)
+		return rules.Ended{}, w.putOffOrder(o, err)
 	case problem != nil:
 		return w.end(ctx, o, o.Fail(problem))
 	}
+	return w.sign(ctx, o, csr)
+}
+
+// sign has the certificate for o signed, and ends o.
+func (w *Worker) sign(ctx context.Context, o rules.Order, csr rules.CSR) (rules.Ended, error) {
 	certificate, err := w.Signer.Certificate(ctx, sign.Request{
 		Order:       o.ID,
 		Profile:     o.Profile,
@@ -55,36 +63,46 @@ func (w *Worker) issue(ctx context.Context, o rules.Order) error {
 		return w.end(ctx, o, o.Fail(acme.Problemf(acme.TypeServerInternal,
 			"a certificate for this order would break this CA's own rules: its operator finds the reason in the log under order %s", o.ID)))
 	case err != nil && w.life.Err() != nil:
-		return err // handed back by Stop
+		return rules.Ended{}, err // handed back by Stop
 	case err != nil:
-		return w.putOffOrder(o, fmt.Errorf("signing for order %s: %w", o.ID, err))
+		return rules.Ended{}, w.putOffOrder(o, fmt.Errorf("signing for order %s: %w", o.ID, err))
 	}
-	// A crash here leaves the certificate in the journal and the order processing:
-	// the next worker gets the same certificate and comes to the same place.
-	if err := w.end(ctx, o, o.Issued(certificate.Serial)); err != nil {
-		return err
+	ended := rules.Ended{Order: o.Issued(certificate.Serial), Certificate: rules.Certificate{
+		Serial: certificate.Serial, Issuer: certificate.Issuer, Order: o.ID, Account: o.Account, Profile: o.Profile,
+		State: rules.Issued, DER: certificate.DER, NotBefore: certificate.NotBefore, NotAfter: certificate.NotAfter,
+	}}
+	if certificate.Made { // and the order ended with it: Journal.Settle
+		w.permits.forget(o.ID)
+		w.Metrics.Issued(o.Profile, metrics.OK)
+	} else if _, err := w.end(ctx, o, ended.Order); err != nil { // an older program left the order processing
+		return ended, err
 	}
 	w.Log.Info("certificate issued", "order", o.ID, "account", o.Account, "serial", certificate.Serial,
 		"profile", o.Profile, "names", len(o.Identifiers))
-	return nil
+	return ended, nil
 }
 
-// blocked reports whether a key must not be certified any more (BR §6.1.1.3 (4)).
-func (w *Worker) blocked(ctx context.Context, public crypto.PublicKey) (blocked bool, err error) {
+// beforeSigning finds out whether the key of o must not be certified any more (BR §6.1.1.3 (4)), and for
+// which names CAA must be asked again.
+func (w *Worker) beforeSigning(ctx context.Context, o rules.Order, public crypto.PublicKey) (blocked bool, outdated []rules.Recheck, err error) {
 	digest, err := rules.KeyDigest(public)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
 	err = w.DB.View(ctx, func(tx *store.Tx) error {
-		blocked, err = tx.KeyBlocked(digest)
+		if blocked, err = tx.KeyBlocked(digest); err != nil || blocked || !w.Config.CAA.AppliesToAny(o.Identifiers) {
+			return err
+		}
+		authzs, err := tx.Authzs(o.Authzs)
+		outdated = w.Config.CAA.Outdated(o, authzs, tx.Now)
 		return err
 	})
-	return blocked, err
+	return blocked, outdated, err
 }
 
-// end saves the end of o, unless its lease was lost. If it ends without a
+// end saves the end of o, unless its lease was lost, and returns it. If it ends without a
 // certificate, a serial that was reserved for it is given up.
-func (w *Worker) end(ctx context.Context, before, after rules.Order) error {
+func (w *Worker) end(ctx context.Context, before, after rules.Order) (rules.Ended, error) {
 	w.permits.forget(before.ID)
 	// The outcome is known: it is saved even if the deadline of the work has come.
 	err := w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
@@ -106,7 +124,7 @@ func (w *Worker) end(ctx context.Context, before, after rules.Order) error {
 	if err == nil {
 		w.Metrics.Issued(after.Profile, counted(after))
 	}
-	return err
+	return rules.Ended{Order: after}, err
 }
 
 // putOffOrder makes o due again after a pause, since cause is no fault of the client's.

@@ -11,8 +11,13 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
-// Journal is the signer's journal in the store: an entry of it is the row of the certificate.
-type Journal struct{ DB *store.DB }
+// Journal is the signer's journal in the store: an entry of it is the row of the certificate. With
+// the certificate, its order ends, in one transaction.
+type Journal struct {
+	DB *store.DB
+	// Named says that certificates are to be found by their names, since their keys may be asked for later (proof-of-possession-01).
+	Named bool
+}
 
 var _ sign.Journal = Journal{}
 
@@ -46,6 +51,8 @@ func (j Journal) Reserve(ctx context.Context, e sign.Entry, replaces string) err
 		}
 		account := ""
 		switch order, err := tx.Order(e.Order); {
+		case err == nil && order.CSR == nil:
+			return store.ErrConflict // it has ended: whoever asks was stopped for longer than its lease
 		case err == nil:
 			account = order.Account
 		case !errors.Is(err, store.ErrNotFound): // the CA's own certificates have no order
@@ -58,8 +65,13 @@ func (j Journal) Reserve(ctx context.Context, e sign.Entry, replaces string) err
 	}))
 }
 
-// Settle records the signed certificate; see sign.Journal.
+// Settle records the signed certificate, and that it is its order's; see sign.Journal. Whoever has a lease on
+// the order, there is nothing left to do.
 func (j Journal) Settle(ctx context.Context, e sign.Entry) error {
+	key, err := keyIn(e.DER)
+	if err != nil {
+		return fmt.Errorf("reading the key of serial %s: %w", e.Serial, err)
+	}
 	return conflict(j.DB.Update(ctx, func(tx *store.Tx) error {
 		reserved, err := tx.Certificate(e.Serial)
 		if errors.Is(err, store.ErrNotFound) {
@@ -73,11 +85,35 @@ func (j Journal) Settle(ctx context.Context, e sign.Entry) error {
 		}
 		settled := reserved
 		settled.State, settled.DER = rules.Issued, e.DER
-		if settled, err = withKey(tx, settled); err != nil {
+		if settled, err = withKey(tx, settled, key); err != nil {
 			return err
 		}
-		return tx.UpdateCertificate(reserved, settled)
+		if err := tx.UpdateCertificate(reserved, settled); err != nil {
+			return err
+		}
+		return j.issued(tx, settled)
 	}))
+}
+
+// issued ends the order of a certificate.
+func (j Journal) issued(tx *store.Tx, c rules.Certificate) error {
+	order, err := tx.Order(c.Order)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // the CA's own certificates have none
+	}
+	if err != nil {
+		return fmt.Errorf("finding the order of serial %s: %w", c.Serial, err)
+	}
+	if order.Serial != "" || order.Error != nil {
+		return store.ErrConflict // it has ended otherwise, and then the reservation has been given up
+	}
+	if err := tx.UpdateOrder(order, order.Issued(c.Serial)); err != nil {
+		return fmt.Errorf("ending order %s: %w", order.ID, err)
+	}
+	if !j.Named {
+		return nil
+	}
+	return tx.NameCertificate(c, order.Identifiers)
 }
 
 func entryOf(c rules.Certificate) sign.Entry {

@@ -43,25 +43,31 @@ func (w *Worker) noteKeys(ctx context.Context) error {
 }
 
 func noteKey(tx *store.Tx, before rules.Certificate) error {
-	after, err := withKey(tx, before)
+	key, err := keyIn(before.DER)
+	if err != nil {
+		return err
+	}
+	after, err := withKey(tx, before, key)
 	if err != nil {
 		return err
 	}
 	return tx.UpdateCertificate(before, after)
 }
 
+// keyIn is the digest of the key that a certificate is for.
+func keyIn(der []byte) ([]byte, error) {
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		return []byte{0}, nil // it has none that anybody could have; ours can be read
+	}
+	return rules.KeyDigest(parsed.PublicKey)
+}
+
 // withKey notes the key of a certificate that has been issued. If that was blocked meanwhile, the certificate
 // is revoked from its beginning.
-func withKey(tx *store.Tx, c rules.Certificate) (rules.Certificate, error) {
-	parsed, err := x509.ParseCertificate(c.DER)
-	if err != nil {
-		c.Key = []byte{0} // it has none that anybody could have; ours can be read
-		return c, nil
-	}
-	if c.Key, err = rules.KeyDigest(parsed.PublicKey); err != nil {
-		return c, err
-	}
-	blocked, err := tx.KeyBlocked(c.Key)
+func withKey(tx *store.Tx, c rules.Certificate, key []byte) (rules.Certificate, error) {
+	c.Key = key
+	blocked, err := tx.KeyBlocked(key)
 	if blocked {
 		c, _ = c.RevokeSibling(tx.Now)
 	}

@@ -48,7 +48,7 @@ func TestSlowCAAOfASubdomain(t *testing.T) {
 			o, a := b.below(w)
 			<-w.Validate(a)
 			p.asked, p.takes = 0, 26*time.Second
-			<-w.Issue(b.finalize(w, o, b.authz(a.ID)))
+			<-w.Issue(b.finalize(w, o, b.authz(a.ID)), rules.CSR{})
 			time.Sleep(time.Minute)
 			if got := b.order(o.ID); got.Serial != "01" || p.asked != 1 {
 				t.Errorf("serial %q, error %v, asked %d times", got.Serial, got.Error, p.asked)

@@ -38,19 +38,35 @@ func (w *Worker) RecoverAll(ctx context.Context) error {
 	if err := w.release(ctx, func(rules.Lease) bool { return true }); err != nil {
 		return err
 	}
+	return w.abandon(ctx, 0)
+}
+
+// reservedFor is after what time nobody comes back to a reservation whose order is not processing. A signer
+// settles within seconds; and if one did come back, it would find the serial given up, and not let the certificate out.
+const reservedFor = 10 * time.Minute
+
+// Recover gives up serials that were reserved and that nobody will come back to, while other processes work
+// on the same database: those of the CA's own certificates, as a rule, which have no order that is taken up again.
+func (w *Worker) Recover(ctx context.Context) error { return w.abandon(ctx, reservedFor) }
+
+// abandon gives up serials that were reserved longer ago than age, unless their order is processing.
+func (w *Worker) abandon(ctx context.Context, age time.Duration) error {
 	return w.DB.Update(ctx, func(tx *store.Tx) error {
 		reserved, err := tx.Reserved()
 		if err != nil {
 			return err
 		}
 		for _, c := range reserved {
+			if tx.Now.Sub(c.Created) < age {
+				continue
+			}
 			switch order, err := tx.Order(c.Order); {
 			case err == nil && order.CSR != nil:
 				continue // processing: whoever takes it up replaces the reservation
 			case err != nil && !errors.Is(err, store.ErrNotFound): // the CA's own certificates have no order
 				return fmt.Errorf("finding the order of serial %s: %w", c.Serial, err)
 			}
-			if err := tx.UpdateCertificate(c, c.Abandon(tx.Now)); err != nil {
+			if err := tx.UpdateCertificate(c, c.Abandon(tx.Now)); err != nil && !errors.Is(err, store.ErrConflict) {
 				return fmt.Errorf("giving up serial %s: %w", c.Serial, err)
 			}
 		}
@@ -73,7 +89,7 @@ func (w *Worker) release(ctx context.Context, matches func(rules.Lease) bool) er
 		for _, a := range authzs {
 			if freed := a; matches(a.Lease) {
 				freed.Lease = rules.Lease{Due: tx.Now}
-				if err := tx.UpdateAuthz(a, freed); err != nil {
+				if err := tx.UpdateAuthz(a, freed); err != nil && !errors.Is(err, store.ErrConflict) { // lapsed, and taken
 					return fmt.Errorf("releasing the lease of authorization %s: %w", a.ID, err)
 				}
 			}
@@ -85,7 +101,7 @@ func (w *Worker) release(ctx context.Context, matches func(rules.Lease) bool) er
 		for _, o := range orders {
 			if freed := o; matches(o.Lease) {
 				freed.Lease = rules.Lease{Due: tx.Now}
-				if err := tx.UpdateOrder(o, freed); err != nil {
+				if err := tx.UpdateOrder(o, freed); err != nil && !errors.Is(err, store.ErrConflict) {
 					return fmt.Errorf("releasing the lease of order %s: %w", o.ID, err)
 				}
 			}
@@ -109,13 +125,20 @@ func (w *Worker) takeUp(ctx context.Context) error {
 		return err
 	}
 	for _, a := range authzs {
+		// A process that was stopped for longer than its lease may still be at it: a lease that nobody works under would only delay it.
+		if runs(w, w.validating, a.ID) {
+			continue
+		}
 		if taken, err := w.takeAuthz(ctx, a); err == nil {
 			w.Validate(taken)
 		}
 	}
 	for _, o := range orders {
+		if runs(w, w.issuing, o.ID) {
+			continue
+		}
 		if taken, err := w.takeOrder(ctx, o); err == nil {
-			w.Issue(taken)
+			w.Issue(taken, rules.CSR{})
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 // validate asks the validator about the attempted challenge of a and records the
 // outcome. A crash before the record leaves a lease that lapses; the question is
 // then asked again, which does no harm.
-func (w *Worker) validate(ctx context.Context, a rules.Authz) error {
+func (w *Worker) validate(ctx context.Context, a rules.Authz) (rules.Authz, error) {
 	challenge := a.Attempted()
 	if challenge == nil || challenge.Status != acme.StatusProcessing {
 		return w.settle(ctx, a, finding{}) // not to be due again
@@ -23,15 +23,15 @@ func (w *Worker) validate(ctx context.Context, a rules.Authz) error {
 	proof, caa, err := w.look(ctx, a, *challenge)
 	if err != nil {
 		if w.life.Err() != nil {
-			return err // handed back by Stop
+			return a, err // handed back by Stop
 		}
-		return w.putOffAuthz(a, fmt.Errorf("validating %s for %s: %w", challenge.Type, a.Identifier.Value, err))
+		return a, w.putOffAuthz(a, fmt.Errorf("validating %s for %s: %w", challenge.Type, a.Identifier.Value, err))
 	}
 	outcome := outcomeOf(proof, caa)
 	outcome.Again = w.Again << min(a.Tries, 8)
 	seen, err := attempts(*challenge, proof, caa)
 	if err != nil {
-		return fmt.Errorf("encoding the evidence of %s: %w", a.Identifier.Value, err)
+		return a, fmt.Errorf("encoding the evidence of %s: %w", a.Identifier.Value, err)
 	}
 	w.Log.Info("validation finished", "authorization", a.ID, "account", a.Account, "identifier", a.Identifier.Value,
 		"method", challenge.Type, "valid", outcome.Problem == nil, "temporary", outcome.Temporary, "problem", problemText(outcome.Problem))
@@ -135,11 +135,11 @@ type finding struct {
 	seen      []store.Attempt
 }
 
-// settle saves what was found about a, unless its lease was lost.
-func (w *Worker) settle(ctx context.Context, a rules.Authz, found finding) error {
+// settle saves what was found about a, unless its lease was lost, and returns what became of it.
+func (w *Worker) settle(ctx context.Context, a rules.Authz, found finding) (after rules.Authz, err error) {
 	// The outcome is known: it is saved even if the deadline of the asking has come.
 	ctx = context.WithoutCancel(ctx)
-	return w.DB.Update(ctx, func(tx *store.Tx) error {
+	err = w.DB.Update(ctx, func(tx *store.Tx) error {
 		outcome, err := found.Outcome, error(nil) // this may run twice
 		if outcome.Problem == nil {
 			outcome.Problem, err = confirm(tx, a, found.possessed)
@@ -147,7 +147,7 @@ func (w *Worker) settle(ctx context.Context, a rules.Authz, found finding) error
 		if err != nil {
 			return err
 		}
-		after := a.Settle(outcome, tx.Now)
+		after = a.Settle(outcome, tx.Now)
 		if err := tx.UpdateAuthz(a, after); err != nil {
 			return fmt.Errorf("settling authorization %s: %w", a.ID, err)
 		}
@@ -156,6 +156,7 @@ func (w *Worker) settle(ctx context.Context, a rules.Authz, found finding) error
 		}
 		return insertAttempts(tx, a, found.seen)
 	})
+	return after, err
 }
 
 func insertAttempts(tx *store.Tx, a rules.Authz, seen []store.Attempt) error {

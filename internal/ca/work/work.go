@@ -10,7 +10,6 @@ package work
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -62,8 +61,9 @@ type Config struct {
 	Poll        time.Duration // how often lapsed leases are looked for; 0 means 1 s
 	Pause       time.Duration // before work that failed for an internal reason is tried again; 0 means 10 s
 	Again       time.Duration // before a validation that failed for now is tried again; doubled each time; 0 means 3 s
-	// EvidenceKept is how long the evidence of validations is kept; 0 means 30 days.
-	EvidenceKept time.Duration
+
+	Retention rules.Retention // what CleanUp leaves; a field that is 0 means that of rules.DefaultRetention
+	Profiles  []rules.Profile // those that are offered: how long CleanUp expects records to last; none means rules.Classic
 
 	Metrics *metrics.Metrics // nil counts nothing
 	Trace   *trace.Tracer    // nil traces nothing
@@ -79,11 +79,11 @@ type Worker struct {
 	Config
 	name string // in leases: no other process has it
 
-	validating, issuing *stage
-	permits             permits // what CAA permitted for orders that are being issued
+	validating *desk[rules.Authz]
+	issuing    *desk[rules.Ended]
+	permits    permits // what CAA permitted for orders that are being issued
 
-	mu      sync.Mutex
-	running map[string]chan struct{} // by ID of the authorization or order
+	mu      sync.Mutex // guards what follows, and the desks
 	stopped bool
 	all     sync.WaitGroup
 	life    context.Context
@@ -98,13 +98,15 @@ func New(c Config) *Worker {
 	setDefault(&c.Poll, time.Second)
 	setDefault(&c.Pause, 10*time.Second)
 	setDefault(&c.Again, 3*time.Second)
-	setDefault(&c.EvidenceKept, 30*24*time.Hour)
+	if len(c.Profiles) == 0 {
+		c.Profiles = []rules.Profile{rules.Classic()}
+	}
+	c.Retention = c.Retention.Complete(c.Profiles)
 	w := &Worker{
 		Config:     c,
 		name:       rules.NewID(time.Now()),
-		validating: newStage(c.Validations),
-		issuing:    newStage(c.Issuances),
-		running:    make(map[string]chan struct{}),
+		validating: newDesk[rules.Authz](c.Validations),
+		issuing:    newDesk[rules.Ended](c.Issuances),
 	}
 	w.life, w.die = context.WithCancel(context.Background())
 	return w
@@ -121,58 +123,16 @@ func (w *Worker) Lease(now time.Time) rules.Lease {
 	return rules.Lease{}.Taken(w.name, now, w.Config.Lease)
 }
 
-// Validate proves the attempted challenge of a, whose lease is this worker's. The
-// channel is closed when there is an outcome, or none can be had now.
-func (w *Worker) Validate(a rules.Authz) <-chan struct{} {
-	return w.start(aboutAuthz(a), w.validating, func(ctx context.Context) error { return w.validate(ctx, a) })
+// Validate proves the attempted challenge of a, whose lease is this worker's. The channel yields
+// a as it was settled and is closed; where none can be settled now, it is closed at once.
+func (w *Worker) Validate(a rules.Authz) <-chan rules.Authz {
+	return start(w, w.validating, aboutAuthz(a), func(ctx context.Context) (rules.Authz, error) { return w.validate(ctx, a) })
 }
 
-// Issue issues the certificate for o, whose lease is this worker's. The channel is
-// closed when the order is valid or invalid, or neither can be had now.
-func (w *Worker) Issue(o rules.Order) <-chan struct{} {
-	return w.start(aboutOrder(o), w.issuing, func(ctx context.Context) error { return w.issue(ctx, o) })
-}
-
-// start runs do once there is a token for it. Work that runs already is not started twice.
-func (w *Worker) start(about about, stage *stage, do func(context.Context) error) <-chan struct{} {
-	id := about.id
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if done, ok := w.running[id]; ok {
-		return done
-	}
-	done := make(chan struct{})
-	if w.stopped || len(w.running) >= backlog {
-		close(done)
-		return done
-	}
-	w.running[id] = done
-	// The lease runs from now, also while waiting for a token: work never goes on after its lease.
-	ctx, cancel := context.WithTimeout(w.life, w.Config.Lease*9/10)
-	w.all.Go(func() {
-		defer cancel()
-		defer w.finished(id, done)
-		if !stage.enter(ctx) {
-			return
-		}
-		defer stage.leave()
-		ctx, span := w.Trace.Start(ctx, about.what)
-		about.tell(span)
-		err := do(ctx)
-		span.End(err)
-		// A lost lease is not a fault: somebody else does the work.
-		if err != nil && !errors.Is(err, store.ErrConflict) && w.life.Err() == nil {
-			w.Log.Error("work failed", about.what, id, "account", about.account, "error", err)
-		}
-	})
-	return done
-}
-
-func (w *Worker) finished(id string, done chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.running, id)
-	close(done)
+// Issue issues the certificate for o, whose lease is this worker's. csr is that of o, if it has been read here. The
+// channel yields o as it ended, valid or invalid, and is closed; where it cannot end now, it is closed at once.
+func (w *Worker) Issue(o rules.Order, csr rules.CSR) <-chan rules.Ended {
+	return start(w, w.issuing, aboutOrder(o), func(ctx context.Context) (rules.Ended, error) { return w.issue(ctx, o, csr) })
 }
 
 // Stop accepts no more work and waits for what is under way. When ctx ends first,

@@ -56,6 +56,7 @@ func hang(ctx context.Context, _ validate.Request) (validate.Result, error) {
 type bench struct {
 	t       *testing.T
 	db      *store.DB
+	file    string // of db
 	key     *acme.Key
 	account rules.Account
 }
@@ -64,28 +65,41 @@ type bench struct {
 func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := acme.NewKey(private.Public())
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := &bench{t: t, db: db, key: key}
-		account, problem := rules.NewAccount(policy(t), key, acme.NewAccount{}, time.Now())
-		if problem != nil {
-			t.Fatal(problem)
-		}
-		b.account = account
-		b.update(func(tx *store.Tx) error { return tx.InsertAccount(account) })
+		b := newBench(t)
+		defer b.db.Close()
 		test(t, b)
 	})
+}
+
+// newBench makes a bench, whose store the caller closes.
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "db")
+	db, err := store.Open(t.Context(), store.Config{Path: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := acme.NewKey(private.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, db: db, file: file, key: key}
+	account, problem := rules.NewAccount(policy(t), key, acme.NewAccount{}, time.Now())
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	b.account = account
+	b.update(func(tx *store.Tx) error { return tx.InsertAccount(account) })
+	return b
+}
+
+// leaser is a Worker, or what a front has in place of one.
+type leaser interface {
+	Lease(now time.Time) rules.Lease
 }
 
 func policy(t *testing.T) rules.Policy {
@@ -115,7 +129,7 @@ func (b *bench) worker(prove proveFunc, certify signFunc) *work.Worker {
 }
 
 // attempted saves an order whose challenge was just responded to, under a lease of w.
-func (b *bench) attempted(w *work.Worker) (order rules.Order, authz rules.Authz) {
+func (b *bench) attempted(w leaser) (order rules.Order, authz rules.Authz) {
 	b.t.Helper()
 	b.update(func(tx *store.Tx) error {
 		wanted, problem := rules.ReadNewOrder(policy(b.t), acme.NewOrder{Identifiers: []acme.Identifier{{Type: acme.DNS, Value: "a.test"}}})
@@ -149,7 +163,7 @@ func (b *bench) authz(id string) (a rules.Authz) {
 }
 
 // finalized saves an order that has just been finalized, under a lease of w.
-func (b *bench) finalized(w *work.Worker) rules.Order {
+func (b *bench) finalized(w leaser) rules.Order {
 	b.t.Helper()
 	o, a := b.attempted(w)
 	valid := a.Settle(rules.Outcome{}, time.Now())
@@ -158,7 +172,7 @@ func (b *bench) finalized(w *work.Worker) rules.Order {
 }
 
 // finalize saves o, whose authorization is valid, as finalized, under a lease of w.
-func (b *bench) finalize(w *work.Worker, o rules.Order, valid rules.Authz) (order rules.Order) {
+func (b *bench) finalize(w leaser, o rules.Order, valid rules.Authz) (order rules.Order) {
 	b.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -345,10 +359,10 @@ func TestStopHandsBack(t *testing.T) {
 	})
 }
 
-func closed(c <-chan struct{}) bool {
+func closed[T any](c <-chan T) bool {
 	select {
-	case <-c:
-		return true
+	case _, open := <-c:
+		return !open
 	default:
 		return false
 	}
@@ -365,7 +379,7 @@ func TestValidityThatCannotBeGivenAnyMore(t *testing.T) {
 		})
 		order := b.finalized(w)
 		order.Validity.NotBefore = time.Now().Add(-2 * time.Hour)
-		<-w.Issue(order)
+		<-w.Issue(order, rules.CSR{})
 		if got := b.order(order.ID); got.Error == nil || got.Error.Type != acme.TypeMalformed || !strings.Contains(got.Error.Detail, "notBefore") {
 			t.Errorf("the order's error is %v", got.Error)
 		}
@@ -384,7 +398,7 @@ func TestRefusedBySigner(t *testing.T) {
 			return sign.Certificate{}, fmt.Errorf("%w: lint e_something", sign.ErrRefused)
 		})
 		order := b.finalized(w)
-		<-w.Issue(order)
+		<-w.Issue(order, rules.CSR{})
 		got := b.order(order.ID)
 		if got.Error == nil || got.Error.Type != acme.TypeServerInternal || got.CSR != nil {
 			t.Errorf("the order's error is %v", got.Error)
@@ -415,7 +429,7 @@ func TestKeyBlockedMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.update(func(tx *store.Tx) error { return tx.BlockKey(digest) })
-		<-w.Issue(order)
+		<-w.Issue(order, rules.CSR{})
 		if got := b.order(order.ID); got.Error == nil || got.Error.Type != acme.TypeBadCSR {
 			t.Errorf("the order's error is %v", got.Error)
 		}
@@ -434,7 +448,7 @@ func TestSignerOutOfOrderIsPutOff(t *testing.T) {
 		})
 		order := b.finalized(w)
 		running(w, func() {
-			<-w.Issue(order)
+			<-w.Issue(order, rules.CSR{})
 			if got := b.order(order.ID); got.Error != nil || got.CSR == nil {
 				t.Errorf("after a conflict: %+v", got)
 			}

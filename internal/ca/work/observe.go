@@ -1,7 +1,6 @@
 package work
 
 import (
-	"context"
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/ca/load"
@@ -29,42 +28,14 @@ func (a about) tell(span trace.Span) {
 	span.Tell(trace.Account, a.account)
 }
 
-// stage is one kind of work: so much of it runs at once, and the rest waits for its turn.
-type stage struct {
-	tokens  chan struct{} // one for each piece that runs
-	waiting load.Gauge
-}
-
-func newStage(parallel int) *stage { return &stage{tokens: make(chan struct{}, parallel)} }
-
-// enter waits for a turn. It reports false if ctx ends before that.
-func (s *stage) enter(ctx context.Context) bool {
-	turn := s.waiting.Begin()
-	defer s.waiting.End(turn)
-	select {
-	case s.tokens <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func (s *stage) leave() { <-s.tokens }
-
 // Load is how much work this process has taken up, by stage; Oldest is how long it has been waiting for its turn.
 func (w *Worker) Load() map[metrics.Stage]load.Level {
-	levels := make(map[metrics.Stage]load.Level)
-	for name, s := range map[metrics.Stage]*stage{metrics.Validation: w.validating, metrics.Issuance: w.issuing} {
-		level := s.waiting.Level()
-		level.Count += len(s.tokens)
-		levels[name] = level
-	}
-	return levels
+	return map[metrics.Stage]load.Level{metrics.Validation: w.validating.level(), metrics.Issuance: w.issuing.level()}
 }
 
 // Behind is for how long work that this process has taken up has been waiting for its turn.
 func (w *Worker) Behind() time.Duration {
-	return max(w.validating.waiting.Level().Oldest, w.issuing.waiting.Level().Oldest)
+	return max(w.validating.level().Oldest, w.issuing.level().Oldest)
 }
 
 // counted is the outcome of an order that has come to an end.
