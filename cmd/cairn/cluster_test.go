@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +29,7 @@ import (
 type machine struct {
 	name, roles, data string
 	calls             string // ROLE=ADDR
+	ops               string // where it is watched
 	flags             []string
 
 	cmd  *exec.Cmd
@@ -95,7 +98,10 @@ func (c *testCluster) join(m *machine) {
 // launch starts the process of m; the channel says whether it has become ready or has ended.
 func (c *testCluster) launch(m *machine) <-chan bool {
 	c.t.Helper()
-	args := append([]string{"serve", "-c", c.config, "-roles", m.roles, "--data", m.data, "--calls", m.calls}, m.flags...)
+	if m.ops == "" {
+		m.ops = freeAddress(c.t)
+	}
+	args := append([]string{"serve", "-c", c.config, "-roles", m.roles, "--data", m.data, "--calls", m.calls, "--ops", m.ops}, m.flags...)
 	if len(m.flags) == 0 {
 		args = append(args, "--listen", "127.0.0.1:0")
 	}
@@ -279,6 +285,7 @@ func TestCluster(t *testing.T) {
 		}
 	}
 
+	c.watch(ctx)
 	c.addValidator(ctx)
 	load := &load{directory: fmt.Sprintf("https://localhost:%d/directory", c.balancer.port()), responder: c.responder, root: c.root(), apart: true}
 	load.run(ctx, t, 4)
@@ -316,6 +323,10 @@ func TestClusterInAnyOrder(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	eventuallyFails(ctx, t, client)
+	for _, m := range append(c.machines, c.signer) {
+		c.shows(ctx, m, "/readyz", http.StatusServiceUnavailable, "it waits for another process: ", "it is not known before the process has started")
+		c.shows(ctx, m, "/healthz", http.StatusOK)
+	}
 	db.Restart(t)
 	for _, ready := range waiting {
 		select {
@@ -327,6 +338,9 @@ func TestClusterInAnyOrder(t *testing.T) {
 			t.Fatal("with the database back, not all become ready")
 		}
 	}
+	for _, m := range append(c.machines, c.signer) {
+		c.shows(ctx, m, "/readyz", http.StatusOK)
+	}
 	if _, err := client.Register(ctx, acme.NewAccount{}); err != nil {
 		t.Fatal(err)
 	}
@@ -335,6 +349,56 @@ func TestClusterInAnyOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.check([]*catest.Obtained{got})
+}
+
+// watch looks at the pages of each process after one certificate was issued, beside those of the two fronts: each has what its roles do.
+func (c *testCluster) watch(ctx context.Context) {
+	c.t.Helper()
+	c.shows(ctx, c.signer, "/readyz", http.StatusOK, `"signer"`, `"crl"`, `"database"`)
+	c.shows(ctx, c.signer, "/healthz", http.StatusOK, `"crl"`)
+	c.shows(ctx, c.signer, "/metrics", http.StatusOK, "cairn_signatures_total{kind=\"certificate\",outcome=\"ok\"} 3\n", `cairn_crl_number{issuer="1"} `)
+	issued := 0
+	for _, m := range c.machines {
+		c.shows(ctx, m, "/healthz", http.StatusOK)
+		switch m.roles {
+		case "front":
+			c.shows(ctx, m, "/readyz", http.StatusOK, `"worker"`)
+			c.shows(ctx, m, "/metrics", http.StatusOK, `cairn_crl_number{issuer="1"} `, `cairn_certificate_expiry_timestamp_seconds{id="https",owner="server"} `)
+		case "work":
+			c.shows(ctx, m, "/readyz", http.StatusOK, `"signer"`)
+			body := c.shows(ctx, m, "/metrics", http.StatusOK, `cairn_check_ok{check="ready"} 1`)
+			if strings.Contains(body, "cairn_issuances_total{outcome=\"ok\",profile=\"classic\"} 1\n") {
+				issued++
+			}
+		}
+	}
+	if issued != 1 {
+		c.t.Errorf("%d workers count the certificate that one of them issued", issued)
+	}
+}
+
+// shows waits until a page of m's has a status and all of parts, and returns it.
+func (c *testCluster) shows(ctx context.Context, m *machine, page string, status int, parts ...string) string {
+	c.t.Helper()
+	for {
+		got, body := 0, ""
+		if resp, err := http.Get("http://" + m.ops + page); err == nil {
+			text, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			got, body = resp.StatusCode, string(text)
+		}
+		lacks := slices.DeleteFunc(slices.Clone(parts), func(part string) bool { return strings.Contains(body, part) })
+		if got == status && len(lacks) == 0 {
+			return body
+		}
+		if ctx.Err() != nil {
+			c.t.Fatalf("%s of %s is %d %s, want %d with %q", page, m.name, got, body, status, lacks)
+		}
+		after(ctx, 100*time.Millisecond)
+	}
 }
 
 // eventuallyFails waits until the front answers that it cannot answer.

@@ -21,6 +21,7 @@ func upGroups() []flagGroup {
 		{"How control of a name is proven", []string{"http-01-port", "tls-alpn-01-port", "allow-target", "dns-persist-01"}},
 		{"DNS and CAA", []string{"resolver", "resolver-ca", "require-dnssec", "caa-identity", "no-caa"}},
 		{"Accounts and their limits", []string{"terms", "terms-change", "eab", "limits"}},
+		{"Watching it", []string{"ops", "otlp", "trace-ratio", "drain-delay", "log-format"}},
 	}
 }
 

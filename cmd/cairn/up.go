@@ -32,6 +32,7 @@ type upFlags struct {
 	challenges                     challengeFlags
 	limits                         limitFlags
 	resolver                       resolverFlags
+	observe                        observeFlags
 }
 
 func newUp() *cobra.Command {
@@ -83,6 +84,7 @@ func (f *upFlags) add(flags *pflag.FlagSet) {
 	f.challenges.add(flags)
 	f.accounts.add(flags)
 	f.limits.add(flags)
+	f.observe.add(flags)
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every request")
 }
 
@@ -120,10 +122,14 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 	if f.data == "" {
 		return bad("data", f.data, "neither it nor $HOME or $XDG_DATA_HOME says where data belongs")
 	}
+	log, err := f.observe.logger(logs, level)
+	if err != nil {
+		return ca.Config{}, err
+	}
 	c := ca.Config{
 		Dir: f.data, Listen: f.listen, HTTP: f.http, URL: f.url, NewRoot: f.newRoot, Terms: f.terms,
 		HTTP01Port: f.http01Port, TLSALPN01Port: f.tlsALPN01Port, Resolvers: f.resolvers,
-		Log: slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: level})),
+		Log: log,
 	}
 	if f.database != "" && !isDatabase(f.database) {
 		return bad("database", redacted(f.database), "it is not of the form postgres://USER@HOST[:PORT]/DATABASE")
@@ -149,7 +155,7 @@ func (f upFlags) config(logs io.Writer) (ca.Config, error) {
 	if u, err := url.Parse(f.terms); f.terms != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "") {
 		return bad("terms", f.terms, "it is not the URL of a page")
 	}
-	return c, errors.Join(f.accounts.apply(&c), f.limits.apply(&c))
+	return c, errors.Join(f.accounts.apply(&c), f.limits.apply(&c), f.observe.apply(&c))
 }
 
 // explain adds what to do about an error of starting, where its text does not say so.

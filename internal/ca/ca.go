@@ -66,6 +66,7 @@ type Config struct {
 	Perspectives  Perspectives    // how remote perspectives are asked, where there are any
 	Limits        rules.Limits    // the rate limits that are on; nil means rules.DefaultLimits
 	Retention     rules.Retention // how long records are kept; a field that is 0 means that of rules.DefaultRetention
+	Observe       Observe         // how the operator watches
 
 	// Seams stands at the borders between the roles, for tests that make one fail. The zero value is not there.
 	Seams Seams
@@ -149,6 +150,7 @@ type CA struct {
 	newest     *crl.Newest           // what the process with the role crl has published
 	own        *ownCertificate       // with the role front
 	acme       *front.Front          // with the role front
+	observe    *observer
 
 	https, http net.Listener        // with the role front
 	url         string              // https://HOST[:PORT], without a path
@@ -187,7 +189,7 @@ func Open(ctx context.Context, c Config) (*CA, error) {
 	if err := ca.proceed(ctx); err != nil && !ca.mayComeBack(err) {
 		return nil, errors.Join(err, ca.Close())
 	} else if err != nil {
-		ca.log.Warn("this process waits for another one", "error", err)
+		ca.observe.waits(err)
 	}
 	return ca, nil
 }
@@ -234,7 +236,7 @@ func (c *CA) allParts() []part {
 
 // firstSteps is what this process needs nobody else for. It fails only where something is wrong here.
 func (c *CA) firstSteps() []func(context.Context) error {
-	var steps []func(context.Context) error
+	steps := []func(context.Context) error{c.openObserver}
 	if c.config.Roles.Has(RoleFront) {
 		steps = append(steps, c.listen)
 	}
@@ -274,6 +276,7 @@ func (c *CA) proceed(ctx context.Context) error {
 		}
 		c.steps = c.steps[1:]
 	}
+	c.observe.started()
 	close(c.ready)
 	return nil
 }
@@ -308,9 +311,9 @@ func elsewhere(err error) error {
 
 // openStore opens the database. An empty one is made one of Cairn's by the process with the keys.
 func (c *CA) openStore(ctx context.Context) (err error) {
-	config := store.Config{URL: c.config.Database, Create: c.config.Roles.Has(RoleSigner), Log: c.log}
+	config := store.Config{URL: c.config.Database, Create: c.config.Roles.Has(RoleSigner), Log: c.log, Observe: c.observe.transaction}
 	if config.URL == "" {
-		config = store.Config{Path: c.dir.Database(), Log: c.log}
+		config = store.Config{Path: c.dir.Database(), Log: c.log, Observe: c.observe.transaction}
 	}
 	c.db, err = store.Open(ctx, config)
 	c.newest = &crl.Newest{DB: c.db, Log: c.log}

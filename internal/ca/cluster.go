@@ -58,7 +58,7 @@ func (c *CA) openCluster(ctx context.Context) (err error) {
 		if !c.config.Roles.Has(s.role) {
 			continue
 		}
-		s.server.Log = c.log
+		s.server.Log, s.server.Trace = c.log, c.observe.tracer
 		s.server.Admit = func(ctx context.Context, peer rpc.Peer, key [sha256.Size]byte) error {
 			return c.cluster.presence.Admit(ctx, peer, key)
 		}

@@ -50,6 +50,7 @@ func (c *CA) openFront(ctx context.Context) error {
 	handler, err := front.New(front.Config{
 		Limits: c.config.Limits,
 		DB:     c.db, Worker: c.frontWorker(), Peers: c.peers(), Log: c.log,
+		Metrics: c.observe.metrics, Trace: c.observe.tracer, Backlog: c.observe.backlog,
 		Policy: c.policy(), Issuing: c.issuing, ExternalKeys: c.config.EAB.Keys, LinkKey: linkKey,
 		URL: c.url, OwnHost: c.own.owns, Page: http.HandlerFunc(c.page),
 		Chains: func(certificate rules.Certificate) []front.Chain { return c.known.Load().chains(certificate) },

@@ -20,6 +20,14 @@ type limit struct {
 	mu     sync.Mutex
 	all    int
 	client map[netip.Prefix]int
+	closed int64 // at once, since there were too many
+}
+
+// count is how many connections there are, and how many were closed at once.
+func (m *limit) count() (open int, closed int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.all, m.closed
 }
 
 func newLimit() *limit { return &limit{client: make(map[netip.Prefix]int)} }
@@ -61,6 +69,7 @@ func (m *limit) take(client netip.Prefix) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all >= maxConnections || m.client[client] >= maxConnectionsClient && !client.Addr().IsLoopback() {
+		m.closed++
 		return false
 	}
 	m.all++

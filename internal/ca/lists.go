@@ -42,8 +42,10 @@ func (c *CA) listsOf(known *authorities) *lists {
 	if signer == nil {
 		signer = &sign.Remote{Signers: c.clients(RoleCRL, RoleSigner)}
 	}
+	signer = c.observe.lists(signer)
 	return &lists{
-		leaf: crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: known.issuerIDs(), URLs: known.crlURLs(), Log: c.log}),
+		leaf: crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: known.issuerIDs(), URLs: known.crlURLs(), Log: c.log,
+			Pulse: c.observe.publishing}),
 		// A root's CRL changes when an issuer is revoked, which is once in a blue moon. It must
 		// outlive the time for which the root's key is locked away.
 		root: crl.New(crl.Config{DB: c.db, Signer: signer, Issuers: known.rootIDs(), Log: c.log,

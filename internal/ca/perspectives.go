@@ -48,6 +48,7 @@ type perspectivesConfig struct {
 	identity func() (rpc.Identity, error) // who this process is to them
 	roles    *roleCA                      // by which their certificates are renewed; nil where its key is not, and run is not called
 	log      *slog.Logger
+	watch    *observer
 }
 
 // perspectives are the remote ones. They are known from the database.
@@ -89,7 +90,7 @@ func (p *perspectives) remotes(ctx context.Context) (remotes []validate.Perspect
 		}
 		place := validate.Place{Name: v.Node, RIR: v.RIR}
 		remotes = append(remotes, validate.Perspective{
-			Place: place, Vantage: validate.Remote{Place: place, Client: client, Timeout: p.config.Timeout},
+			Place: place, Vantage: p.watch.perspective(v.Node, validate.Remote{Place: place, Client: client, Timeout: p.config.Timeout}),
 		})
 	}
 	return remotes, nil

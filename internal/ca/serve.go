@@ -20,7 +20,7 @@ const drain = 10 * time.Second
 // it accepts nothing more, finishes what is in hand or hands it back, and closes
 // the data directory. A nil error means that it was told to end and did.
 func (c *CA) Serve(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := c.observe.drained(ctx)
 	defer cancel()
 	servers := c.servers()
 	failed := make(chan error, len(servers)+1+len(c.cluster.stations))
@@ -28,6 +28,7 @@ func (c *CA) Serve(ctx context.Context) error {
 	for _, s := range servers {
 		loops.Go(func() { failed <- s.serve() })
 	}
+	loops.Go(func() { c.observe.run(ctx) })
 	loops.Go(func() {
 		if err := c.becomeReady(ctx); err != nil {
 			failed <- err
@@ -69,7 +70,7 @@ func (c *CA) becomeReady(ctx context.Context) error {
 	}
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
-	for said := ""; ; {
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -84,9 +85,8 @@ func (c *CA) becomeReady(ctx context.Context) error {
 			return nil
 		case !c.mayComeBack(err):
 			return err
-		case err.Error() != said:
-			said = err.Error()
-			c.log.Warn("this process waits for another one", "error", err)
+		default:
+			c.observe.waits(err)
 		}
 	}
 }
@@ -132,9 +132,9 @@ func (l listening) serve() error {
 
 // servers are those of this process.
 func (c *CA) servers() (servers []listening) {
-	limit := newLimit()
+	limit := c.observe.limit
 	if c.https != nil {
-		https := c.server(c.whenReady(func() http.Handler { return c.acme }))
+		https := c.server(c.observe.public(c.whenReady(func() http.Handler { return c.acme })))
 		https.TLSConfig = &tls.Config{GetCertificate: c.own.get, MinVersion: tls.VersionTLS12}
 		if c.config.Roles.Has(RoleSigner) {
 			https.Handler = split(c.whenReady(c.enrolment), https.Handler)
@@ -216,6 +216,7 @@ func (c *CA) Close() error {
 	if c.db != nil {
 		err = c.db.Close()
 	}
+	c.observe.close()
 	if c.dir != nil {
 		err = errors.Join(err, c.dir.Close())
 	}

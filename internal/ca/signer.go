@@ -97,9 +97,9 @@ func (c *CA) openSigner(context.Context) error {
 	c.ownSigner = signer
 	c.signer = through[work.Signer](c.config.Seams.Signer, signer)
 	c.listSigner = through[crl.Signer](c.config.Seams.CRL, signer)
-	c.remote = newPerspectives(perspectivesConfig{config: c.config.Perspectives, db: c.db, identity: c.roles.own, roles: c.roles, log: c.log})
+	c.remote = newPerspectives(perspectivesConfig{config: c.config.Perspectives, db: c.db, identity: c.roles.own, roles: c.roles, log: c.log, watch: c.observe})
 	if s := c.stationOf(RoleSigner); s != nil {
-		sign.Serve(&s.server, sign.ServeConfig{Signer: signer, OwnProfile: profile.OwnName, OwnNames: c.frontNames})
+		sign.Serve(&s.server, sign.ServeConfig{Signer: c.observe.served(signer), OwnProfile: profile.OwnName, OwnNames: c.frontNames})
 		members.ServeRenewal(&s.server, c.newEnrolment().members(c.log))
 	}
 	return nil

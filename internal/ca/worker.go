@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 
+	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/rpc"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/validate"
@@ -36,20 +37,22 @@ func (c *CA) openWorker(ctx context.Context) error {
 		signer = &sign.Remote{Signers: c.clients(RoleWork, RoleSigner)}
 	}
 	if c.remote == nil {
-		c.remote = newPerspectives(perspectivesConfig{config: c.config.Perspectives, db: c.db, log: c.log, identity: func() (rpc.Identity, error) {
+		c.remote = newPerspectives(perspectivesConfig{config: c.config.Perspectives, db: c.db, log: c.log, watch: c.observe, identity: func() (rpc.Identity, error) {
 			return c.stationOf(RoleWork).identity, nil
 		}})
 	}
 	c.worker = work.New(work.Config{
 		DB: c.db, Log: c.log, Pause: c.config.Seams.Pause, Again: c.config.Seams.Pause,
 		Retention: c.config.Retention, Profiles: c.config.Profiles.Rules(),
-		Proving:     c.proving,
-		CAA:         c.caa,
-		Limits:      c.config.Limits,
-		Signer:      signer,
-		Validator:   through[work.Validator](c.config.Seams.Validator, c.remote.quorum(prober)),
+		Proving: c.proving,
+		CAA:     c.caa,
+		Limits:  c.config.Limits,
+		Signer:  c.observe.certificates(signer),
+		Validator: c.observe.perspective(metrics.Quorum, through[work.Validator](c.config.Seams.Validator,
+			c.remote.quorum(c.observe.perspective(metrics.Local, prober)))),
 		Validations: c.config.Work.Validations,
 		Issuances:   c.config.Work.Issuances,
+		Metrics:     c.observe.metrics, Trace: c.observe.tracer, Pulse: c.observe.working,
 	})
 	if !c.db.Shared() {
 		return c.worker.RecoverAll(ctx)

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cairn-ca/cairn/internal/ca/health"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
@@ -41,6 +42,8 @@ type Config struct {
 	Check    time.Duration // how often new revocations are looked for; 0 means 5 s
 	Refresh  time.Duration // the age at which a list is renewed though nothing changed; 0 means 24 h
 	Validity time.Duration // from thisUpdate to nextUpdate; 0 means 7 days (BR §7.2: at most 10)
+
+	Pulse *health.Pulse // of Run; nil for nobody who listens
 }
 
 // Publisher keeps the lists of some issuers fresh. It is safe for concurrent use.
@@ -48,7 +51,7 @@ type Publisher struct {
 	Config
 
 	mu      sync.RWMutex
-	current map[string][]byte // DER by issuer
+	current map[string]store.CRL // by issuer
 }
 
 // New makes a publisher with no list at hand; Update gets them.
@@ -56,7 +59,7 @@ func New(c Config) *Publisher {
 	setDefault(&c.Check, 5*time.Second)
 	setDefault(&c.Refresh, 24*time.Hour)
 	setDefault(&c.Validity, 7*24*time.Hour)
-	return &Publisher{Config: c, current: make(map[string][]byte)}
+	return &Publisher{Config: c, current: make(map[string]store.CRL)}
 }
 
 func setDefault(value *time.Duration, standard time.Duration) {
@@ -73,6 +76,7 @@ func (p *Publisher) Run(ctx context.Context) {
 		if err := p.Update(ctx); err != nil && ctx.Err() == nil {
 			p.Log.Error("publishing CRLs failed", "error", err)
 		}
+		p.Pulse.Beat()
 		select {
 		case <-ctx.Done():
 			return
@@ -85,7 +89,19 @@ func (p *Publisher) Run(ctx context.Context) {
 func (p *Publisher) DER(issuer string) []byte {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.current[issuer]
+	return p.current[issuer].DER
+}
+
+// Newest is the newest list of each issuer that has one.
+func (p *Publisher) Newest() (lists []store.CRL) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, issuer := range p.Issuers {
+		if list, ok := p.current[issuer]; ok && list.DER != nil {
+			lists = append(lists, list)
+		}
+	}
+	return lists
 }
 
 // Update makes a new list for each issuer whose list is stale. One issuer's
@@ -144,7 +160,7 @@ func (p *Publisher) update(ctx context.Context, issuer string) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.current[issuer] = last.DER
+	p.current[issuer] = last
 	return nil
 }
 

@@ -15,8 +15,9 @@ import (
 // maxTries is how often a decision is made anew because what it was based on changed meanwhile.
 const maxTries = 3
 
-// changeTimeout bounds how long a request waits for its commit, which takes milliseconds.
-const changeTimeout = 20 * time.Second
+// changeTimeout bounds how long a request waits for its commit, which takes milliseconds. After it the
+// client is told to come again, and most clients wait for an answer much longer.
+const changeTimeout = 5 * time.Second
 
 // change decides and saves in one transaction, for which fn may run several times. A
 // client that goes away does not stop it: what was saved must be taken up afterwards.

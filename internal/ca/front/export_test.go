@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
@@ -57,4 +58,9 @@ func MakeUnpauseToken(key []byte, account string, until time.Time) string {
 
 func ReadUnpauseToken(key []byte, token string, now time.Time) (account string, expired, ok bool) {
 	return readUnpauseToken(key, token, now)
+}
+
+// Shed is the decision to put a request off.
+func Shed(requests int, database, work time.Duration, begins bool, dice float64) (metrics.Reason, bool) {
+	return shed(situation{requests, database, work}, begins, dice)
 }

@@ -16,11 +16,15 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/load"
+	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
+	"github.com/cairn-ca/cairn/internal/ca/trace"
 )
 
 // Worker takes up at once what a request made due. It is a hint: whatever is not
@@ -72,6 +76,10 @@ type Config struct {
 	// How long a response waits for the outcome of what it started; 0 means 200 ms and 5 s.
 	ChallengeWait, FinalizeWait time.Duration
 	Log                         *slog.Logger
+	Metrics                     *metrics.Metrics // nil counts nothing
+	Trace                       *trace.Tracer    // nil traces nothing
+	// Backlog is for how long validations or issuances have been waiting for their turn; nil for not at all.
+	Backlog func() time.Duration
 }
 
 // maxWaiting bounds how many requests wait for an outcome at once. Beyond it,
@@ -89,6 +97,10 @@ type Front struct {
 	floods    *floods
 	known     *knownAccounts
 	ended     endedOrders
+	progress  load.Gauge        // requests that have not been answered
+	unknown   *metrics.Resource // counts those to what there is not
+	instance  string            // in the identifiers of requests
+	numbers   atomic.Uint64     // of requests
 }
 
 // New checks c and makes a Front of it.
@@ -117,6 +129,10 @@ func New(c Config) (*Front, error) {
 	f := &Front{Config: c, nonces: n, waiting: make(chan struct{}, maxWaiting), redeeming: make(chan struct{}, maxRedeeming), grease: newGrease(), known: &knownAccounts{db: c.DB}}
 	f.floods = newFloods(c.Limits[rules.Floods])
 	f.resources = f.routes()
+	f.unknown, f.instance = c.Metrics.Resource("other"), rand.Text()[:8]
+	for i, r := range f.resources {
+		f.resources[i].counted = c.Metrics.Resource(r.path)
+	}
 	return f, nil
 }
 
@@ -136,6 +152,8 @@ type resource struct {
 	path      string   // "*" stands for an identifier, "*.*" for that of a certificate (RFC 9773 §4.1)
 	segments  []string // of path
 	query     bool     // whether its URLs have a query
+	begins    bool     // whether a request begins something new, so that it is put off first
+	counted   *metrics.Resource
 	get       func(*http.Request, base) reply
 	public    func(*visit) (reply, error)                          // like get, for what is in the store
 	byAccount func(context.Context, accountRequest) (reply, error) // signed by an account ("kid")
@@ -149,13 +167,13 @@ func (f *Front) routes() []resource {
 	list := []resource{
 		{path: at.Directory, get: f.directory, byAccount: f.directoryByPost},
 		{path: at.NewNonce, get: f.newNonce, byAccount: f.newNonceByPost},
-		{path: at.NewAccount, byKey: f.newAccount},
+		{path: at.NewAccount, byKey: f.newAccount, begins: true},
 		{path: at.Account, byAccount: f.account},
 		{path: at.Orders, byAccount: f.orders, query: true},
 		{path: at.Limits, byAccount: f.accountLimits},
 		{path: at.KeyChange, byAccount: f.keyChange},
-		{path: at.NewAuthz, byAccount: f.newAuthorization},
-		{path: at.NewOrder, byAccount: f.newOrder},
+		{path: at.NewAuthz, byAccount: f.newAuthorization, begins: true},
+		{path: at.NewOrder, byAccount: f.newOrder, begins: true},
 		{path: at.Order, byAccount: f.order},
 		{path: at.Finalize, byAccount: f.finalize},
 		{path: at.Authz, byAccount: f.authorization},
@@ -223,11 +241,14 @@ type visit struct {
 	resource *resource
 	ids      []string
 	account  string // its ID, once authenticated; for the log
+	number   uint64 // of the request; for the log
+	span     trace.Span
 }
 
 // ServeHTTP answers one request.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if wait := f.floods.take(clientOf(r)); wait > 0 {
+		f.Metrics.Limited(rules.Floods)
 		floodReply(w, wait)
 		return
 	}
@@ -244,9 +265,10 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	began := time.Now()
-	v := &visit{Request: r, w: w, base: f.baseFor(r)}
+	v := &visit{Request: r, w: w, base: f.baseFor(r), number: f.numbers.Add(1)}
 	v.resource, v.ids = f.find(r.URL)
 	f.setHeaders(v)
+	f.trace(v)
 	answer, err := f.answer(v)
 	if err == nil {
 		err = f.write(v, answer)
@@ -259,7 +281,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		answer = problemReply(problem)
 		if err := f.write(v, answer); err != nil {
-			f.Log.Error("writing a problem failed", "error", err)
+			f.Log.LogAttrs(v.Context(), slog.LevelError, "writing a problem failed", append(f.subject(v), slog.Any("error", err))...)
 		}
 	}
 	f.logVisit(v, answer, problem, time.Since(began))
@@ -273,6 +295,11 @@ func (f *Front) answer(v *visit) (reply, error) {
 	case v.resource == nil:
 		return reply{}, notFound("there is no such resource: begin at %s", v.base.directory())
 	}
+	entry, problem := f.enter(v)
+	if problem != nil {
+		return reply{}, problem
+	}
+	defer f.leave(entry)
 	if problem := f.before(v); problem != nil {
 		return reply{}, problem
 	}
@@ -344,6 +371,7 @@ func detailForLog(problem *acme.Problem) string {
 
 // logVisit writes one line: what was asked, by whom, and what came of it. No key and no token is in it.
 func (f *Front) logVisit(v *visit, answer reply, problem *acme.Problem, took time.Duration) {
+	f.count(v, answer, problem, took)
 	level, message := slog.LevelDebug, "request answered"
 	if problem != nil {
 		level, message = slog.LevelInfo, "request refused"
@@ -351,24 +379,13 @@ func (f *Front) logVisit(v *visit, answer reply, problem *acme.Problem, took tim
 	if !f.Log.Enabled(v.Context(), level) {
 		return
 	}
-	attributes := []slog.Attr{
-		slog.String("method", v.Method), slog.Int("status", answer.status), slog.Duration("took", took),
-		slog.String("client", v.RemoteAddr),
-	}
-	if v.resource != nil {
-		attributes = append(attributes, slog.String("resource", v.resource.path))
-	}
-	if len(v.ids) > 0 {
-		attributes = append(attributes, slog.String("id", v.ids[0]))
-	}
-	if v.account != "" {
-		attributes = append(attributes, slog.String("account", v.account))
-	}
+	attributes := []slog.Attr{slog.String("method", v.Method), slog.Int("status", answer.status),
+		slog.Duration("took", took), slog.String("client", v.RemoteAddr)}
 	if answer.location != "" { // what was made, or found
 		attributes = append(attributes, slog.String("location", answer.location))
 	}
 	if problem != nil {
 		attributes = append(attributes, slog.String("type", problem.Type.Name()), slog.String("detail", detailForLog(problem)))
 	}
-	f.Log.LogAttrs(v.Context(), level, message, attributes...)
+	f.Log.LogAttrs(v.Context(), level, message, append(f.subject(v), attributes...)...)
 }

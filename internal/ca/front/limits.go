@@ -189,6 +189,7 @@ func (f *Front) tell(r request, l limited, err error) error {
 	}
 	var problem *acme.Problem
 	if errors.As(err, &problem) && problem.Type == acme.TypeRateLimited {
+		f.countLimited(l)
 		r.header.Add("Link", link(r.base.at(limitsPath), "help")) // RFC 8555 §6.6
 	}
 	return err

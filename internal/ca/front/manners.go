@@ -55,7 +55,9 @@ func chance(percent int) bool { return percent > 0 && rand.IntN(100) < percent }
 
 // redeem spends a nonce and reports whether the request that has it goes on.
 func (f *Front) redeem(ctx context.Context, nonce string) bool {
-	return f.spend(ctx, nonce) && !chance(f.Manners.RejectNonces)
+	good := f.spend(ctx, nonce) && !chance(f.Manners.RejectNonces)
+	f.Metrics.Redeemed(good)
+	return good
 }
 
 // before is what Manners has to say about a request that nobody has looked at yet.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -90,9 +91,9 @@ func (f *Front) problemOf(v *visit, err error) *acme.Problem {
 	switch {
 	case errors.As(err, &problem):
 		return problem
-	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrExists),
+	case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrConflict), errors.Is(err, store.ErrExists),
 		errors.Is(err, context.DeadlineExceeded):
-		f.Log.Warn("request put off", "resource", v.resource.path, "account", v.account, "error", err)
+		f.Log.LogAttrs(v.Context(), slog.LevelWarn, "request put off", append(f.subject(v), slog.Any("error", err))...)
 		busy := acme.Problemf(acme.TypeServerInternal, "the server is busy: send the request again in a moment").
 			WithStatus(http.StatusServiceUnavailable)
 		busy.RetryAfter = busyPause
@@ -101,8 +102,8 @@ func (f *Front) problemOf(v *visit, err error) *acme.Problem {
 		// Nobody reads this.
 		return acme.Problemf(acme.TypeServerInternal, "the client has gone")
 	default:
-		f.Log.Error("request failed", "resource", v.resource.path, "id", v.ids, "account", v.account, "error", err)
-		return acme.Problemf(acme.TypeServerInternal, "internal error: try again later; the server's operator finds the reason in its log")
+		f.Log.LogAttrs(v.Context(), slog.LevelError, "request failed", append(f.subject(v), slog.Any("error", err))...)
+		return acme.Problemf(acme.TypeServerInternal, "internal error: try again later; the server's operator finds the reason in its log under request %s", f.requestID(v))
 	}
 }
 

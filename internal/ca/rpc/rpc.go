@@ -22,6 +22,7 @@ import (
 	"slices"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/trace"
 )
 
 // maxMessage bounds a request and a response, in octets. The largest is the
@@ -47,7 +48,8 @@ func Refuse(format string, args ...any) error {
 
 // Server serves methods. The zero value has none and logs nothing.
 type Server struct {
-	Log *slog.Logger // nil means none
+	Log   *slog.Logger  // nil means none
+	Trace *trace.Tracer // nil means none
 	// Admit says whether a peer may still call, for each call anew: a host that was removed keeps its certificate,
 	// and maybe its connection. An error that is no *Refusal means that it cannot be told. nil admits all.
 	Admit func(ctx context.Context, peer Peer, key [sha256.Size]byte) error
@@ -103,7 +105,9 @@ func HandleMethod[Request, Response any](s *Server, m Method, do func(context.Co
 			answer(w, http.StatusBadRequest, failure{Reason: "the request cannot be read: " + err.Error()})
 			return
 		}
-		response, err := do(r.Context(), request)
+		ctx, span := s.Trace.Start(trace.Extract(r.Context(), r.Header), "call "+m.Name)
+		response, err := do(ctx, request)
+		span.End(err)
 		if err != nil {
 			s.fail(r.Context(), w, m.Name, err)
 			return
@@ -181,6 +185,7 @@ func Call[Request, Response any](ctx context.Context, c Client, method string, r
 		return response, fmt.Errorf("calling %s: %w", method, err)
 	}
 	post.Header.Set("Content-Type", mediaType)
+	trace.Inject(ctx, post.Header)
 	reply, err := c.HTTP.Do(post)
 	if err != nil {
 		return response, fmt.Errorf("calling %s: %w", method, err)

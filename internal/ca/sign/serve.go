@@ -17,9 +17,15 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/rpc"
 )
 
+// Served is a Signer as others may call it, or what stands before one.
+type Served interface {
+	Certificate(ctx context.Context, r Request) (Certificate, error)
+	CRL(ctx context.Context, r CRLRequest) ([]byte, error)
+}
+
 // ServeConfig says how a signer is offered to the other roles. Signer is required.
 type ServeConfig struct {
-	Signer *Signer
+	Signer Served
 	// OwnProfile is for the certificates of fronts' own HTTPS servers, and for nothing else; "" means that none are made.
 	OwnProfile string
 	// OwnNames lists what the server of a front may be called. Without it no front gets a certificate.

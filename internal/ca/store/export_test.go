@@ -18,14 +18,6 @@ import (
 func (db *DB) file() *sqliteDB   { return db.engine.(*sqliteDB) }
 func (db *DB) server() *serverDB { return db.engine.(*serverDB) }
 
-// Commits is how many transactions have been committed.
-func (db *DB) Commits() int64 {
-	if db.Shared() {
-		return db.server().commits.Load()
-	}
-	return db.file().commits.Load()
-}
-
 // Waiting is how many updates are in the queue of a file's writer.
 func (db *DB) Waiting() int { return len(db.file().queue) }
 

@@ -113,6 +113,8 @@ func connecting(c *pgx.ConnConfig) {
 	}
 }
 
+func (db *serverDB) committed() int64 { return db.commits.Load() }
+
 func (db *serverDB) close() error {
 	db.closed.Store(true)
 	db.pool.Close() // waits for what runs

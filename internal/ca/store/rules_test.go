@@ -41,7 +41,9 @@ func everything(t *testing.T, db *store.DB) (statements []string) {
 			_, errM := tx.ValidAuthzs(a.ID, []acme.Identifier{acme.IdentifierFor("a.test"), acme.IdentifierFor("b.test"), acme.IdentifierFor("c.test")})
 			_, errN := tx.Renewal(c.Serial)
 			_, _ = tx.Replacement(c.Serial) // there is none
-			return errors.Join(errM, errN, errL, errA, errB, errC, errD, errE, errF, errG, errH, errI, errJ, errK)
+			_, errO := tx.OverdueOrder()
+			_, errP := tx.OverdueAuthz()
+			return errors.Join(errM, errN, errO, errP, errL, errA, errB, errC, errD, errE, errF, errG, errH, errI, errJ, errK)
 		})
 	}
 	externalAccounts(t, db, i.a)

@@ -75,6 +75,8 @@ func openFile(ctx context.Context, c Config) (*sqliteDB, error) {
 	return db, nil
 }
 
+func (db *sqliteDB) committed() int64 { return db.commits.Load() }
+
 func (db *sqliteDB) close() error {
 	db.mu.Lock()
 	if db.closed {

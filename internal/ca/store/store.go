@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"runtime"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/ca/load"
 )
 
 // What a caller may want to tell apart. They come wrapped: use errors.Is.
@@ -49,6 +51,8 @@ type Config struct {
 	Readers int
 	// Now is, on SQLite, the clock that Tx.Now is read from; nil means time.Now. PostgreSQL has its own.
 	Now func() time.Time
+	// Observe is told of each transaction once it has come to its end, in the caller's goroutine; nil for nobody.
+	Observe func(context.Context, Transaction)
 
 	// Connections is, on PostgreSQL, how many there are at most; 0 means four for each processor,
 	// at least 16 and at most 64: beyond that, transactions only wait inside the server.
@@ -59,7 +63,12 @@ type Config struct {
 
 // DB is an open database. It is safe for concurrent use. A SQLite file is to be
 // used by one process at a time; the caller sees to that.
-type DB struct{ engine engine }
+type DB struct {
+	engine engine
+
+	observe func(context.Context, Transaction) // nil for nobody
+	updates load.Gauge                         // that have not been answered
+}
 
 // engine runs transactions. There are two: a file with one writer (sqlite.go) and a pool of
 // connections to a server (postgres.go).
@@ -67,6 +76,7 @@ type engine interface {
 	update(ctx context.Context, fn func(*Tx) error) error
 	view(ctx context.Context, fn func(*Tx) error) error
 	look(ctx context.Context, fn func(*Tx) error) error
+	committed() int64 // how many transactions were
 	close() error
 }
 
@@ -96,13 +106,13 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &DB{engine: engine}, nil
+		return &DB{engine: engine, observe: c.Observe}, nil
 	}
 	engine, err := openFile(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	return &DB{engine: engine}, nil
+	return &DB{engine: engine, observe: c.Observe}, nil
 }
 
 // Shared reports whether other processes may use the database at the same time.
@@ -124,13 +134,15 @@ func (db *DB) Shared() bool {
 // others share the commit; on PostgreSQL it is undone, unless the commit was under way.
 // When too many wait, Update fails at once with ErrBusy.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
-	return db.engine.update(ctx, fn)
+	entry := db.updates.Begin()
+	defer db.updates.End(entry)
+	return db.watch(ctx, true, fn, db.engine.update)
 }
 
 // View runs fn on one moment of the database, in the caller's goroutine. fn reads
 // only, does not wait for anything, calls neither View nor Update, and may run several times.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	return db.engine.view(ctx, fn)
+	return db.watch(ctx, false, fn, db.engine.view)
 }
 
 // Close finishes the updates that wait, waits for the views that run and closes

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/cairn-ca/cairn/internal/ca/load"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 )
 
@@ -11,6 +12,7 @@ import (
 type desk[T any] struct {
 	tokens  chan struct{}       // one for each piece of work under way
 	waiting map[string][]chan T // who waits for what has been started, by the record's ID; guarded by Worker.mu
+	queue   load.Gauge          // what waits for a token
 }
 
 func newDesk[T any](size int) *desk[T] {
@@ -19,7 +21,8 @@ func newDesk[T any](size int) *desk[T] {
 
 // start runs do once there is a token for it, and hands its outcome to whoever waits. Work that
 // runs already is not started twice. Without an outcome do returns an error.
-func start[T any](w *Worker, d *desk[T], id string, do func(context.Context) (T, error)) <-chan T {
+func start[T any](w *Worker, d *desk[T], about about, do func(context.Context) (T, error)) <-chan T {
+	id := about.id
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	outcome := make(chan T, 1)
@@ -38,21 +41,43 @@ func start[T any](w *Worker, d *desk[T], id string, do func(context.Context) (T,
 		defer cancel()
 		var ended []T // none or one
 		defer func() { finish(w, d, id, ended) }()
-		select {
-		case d.tokens <- struct{}{}:
-			defer func() { <-d.tokens }()
-		case <-ctx.Done():
+		if !d.enter(ctx) {
 			return
 		}
+		defer d.leave()
+		ctx, span := w.Trace.Start(ctx, about.what)
+		about.tell(span)
 		record, err := do(ctx)
+		span.End(err)
 		switch {
 		case err == nil:
 			ended = []T{record}
 		case !errors.Is(err, store.ErrConflict) && w.life.Err() == nil: // a lost lease is not a fault: somebody else does the work
-			w.Log.Error("work failed", "id", id, "error", err)
+			w.Log.Error("work failed", about.what, id, "account", about.account, "error", err)
 		}
 	})
 	return outcome
+}
+
+// enter waits for a token. It reports false if ctx ends before that.
+func (d *desk[T]) enter(ctx context.Context) bool {
+	turn := d.queue.Begin()
+	defer d.queue.End(turn)
+	select {
+	case d.tokens <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (d *desk[T]) leave() { <-d.tokens }
+
+// level is how much there is at the desk; Oldest is how long it has been waiting for a token.
+func (d *desk[T]) level() load.Level {
+	level := d.queue.Level()
+	level.Count += len(d.tokens)
+	return level
 }
 
 // runs reports whether the work on a record is under way here.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
@@ -80,6 +81,7 @@ func (w *Worker) sign(ctx context.Context, o rules.Order, csr rules.CSR, first b
 	}}
 	if certificate.Made { // and the order ended with it: Journal.Settle
 		w.permits.forget(o.ID)
+		w.Metrics.Issued(o.Profile, metrics.OK)
 	} else if _, err := w.end(ctx, o, ended.Order); err != nil { // an older program left the order processing
 		return ended, err
 	}
@@ -111,7 +113,7 @@ func (w *Worker) beforeSigning(ctx context.Context, o rules.Order, public crypto
 func (w *Worker) end(ctx context.Context, before, after rules.Order) (rules.Ended, error) {
 	w.permits.forget(before.ID)
 	// The outcome is known: it is saved even if the deadline of the work has come.
-	return rules.Ended{Order: after}, w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+	err := w.DB.Update(context.WithoutCancel(ctx), func(tx *store.Tx) error {
 		if err := tx.UpdateOrder(before, after); err != nil {
 			return fmt.Errorf("ending order %s: %w", before.ID, err)
 		}
@@ -127,10 +129,15 @@ func (w *Worker) end(ctx context.Context, before, after rules.Order) (rules.Ende
 		}
 		return tx.UpdateCertificate(reserved, reserved.Abandon(tx.Now))
 	})
+	if err == nil {
+		w.Metrics.Issued(after.Profile, counted(after))
+	}
+	return rules.Ended{Order: after}, err
 }
 
 // putOffOrder makes o due again after a pause, since cause is no fault of the client's.
 func (w *Worker) putOffOrder(o rules.Order, cause error) error {
+	w.Metrics.Issued(o.Profile, metrics.Error)
 	err := w.DB.Update(context.Background(), func(tx *store.Tx) error {
 		later := o
 		later.Lease = rules.Lease{Due: tx.Now.Add(w.Pause)}

@@ -22,6 +22,7 @@ func (w *Worker) Run(ctx context.Context) {
 		if err := w.takeUp(ctx); err != nil && ctx.Err() == nil {
 			w.Log.Error("looking for work failed", "error", err)
 		}
+		w.Pulse.Beat()
 		select {
 		case <-ctx.Done():
 			return

@@ -14,9 +14,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cairn-ca/cairn/internal/ca/health"
+	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/sign"
 	"github.com/cairn-ca/cairn/internal/ca/store"
+	"github.com/cairn-ca/cairn/internal/ca/trace"
 	"github.com/cairn-ca/cairn/internal/ca/validate"
 )
 
@@ -61,6 +64,10 @@ type Config struct {
 
 	Retention rules.Retention // what CleanUp leaves; a field that is 0 means that of rules.DefaultRetention
 	Profiles  []rules.Profile // those that are offered: how long CleanUp expects records to last; none means rules.Classic
+
+	Metrics *metrics.Metrics // nil counts nothing
+	Trace   *trace.Tracer    // nil traces nothing
+	Pulse   *health.Pulse    // of Run; nil for nobody who listens
 }
 
 // backlog is how much work may wait in memory for its turn. What is beyond it
@@ -119,13 +126,13 @@ func (w *Worker) Lease(now time.Time) rules.Lease {
 // Validate proves the attempted challenge of a, whose lease is this worker's. The channel yields
 // a as it was settled and is closed; where none can be settled now, it is closed at once.
 func (w *Worker) Validate(a rules.Authz) <-chan rules.Authz {
-	return start(w, w.validating, a.ID, func(ctx context.Context) (rules.Authz, error) { return w.validate(ctx, a) })
+	return start(w, w.validating, aboutAuthz(a), func(ctx context.Context) (rules.Authz, error) { return w.validate(ctx, a) })
 }
 
 // Issue issues the certificate for o, whose lease is this worker's. csr is that of o, if it has been read here. The
 // channel yields o as it ended, valid or invalid, and is closed; where it cannot end now, it is closed at once.
 func (w *Worker) Issue(o rules.Order, csr rules.CSR) <-chan rules.Ended {
-	return start(w, w.issuing, o.ID, func(ctx context.Context) (rules.Ended, error) { return w.issue(ctx, o, csr) })
+	return start(w, w.issuing, aboutOrder(o), func(ctx context.Context) (rules.Ended, error) { return w.issue(ctx, o, csr) })
 }
 
 // Stop accepts no more work and waits for what is under way. When ctx ends first,
