@@ -52,38 +52,13 @@ type batch struct {
 	certificates []rules.Certificate
 }
 
-// insert stores the batch, table by table.
-func (b *batch) insert(tx *store.Tx) error {
-	for _, a := range b.accounts {
-		if err := tx.InsertAccount(a); err != nil {
-			return err
-		}
-	}
-	for _, a := range b.authzs {
-		if err := tx.InsertAuthz(a); err != nil {
-			return err
-		}
-	}
-	for _, o := range b.orders {
-		if err := tx.InsertOrder(o, nil); err != nil {
-			return err
-		}
-	}
-	for _, c := range b.certificates {
-		if err := tx.InsertCertificate(c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // batch makes the rows of certificates from to end.
-func (f *filler) batch(from, end int) (*batch, error) {
+func (f *filler) batch(from, end int) (*store.Bulk, error) {
 	b := new(batch)
 	random := mathrand.NewChaCha8(seed(f.count, from))
 	var account rules.Account
 	for n := from; n < end; n++ {
-		now := f.until.Add(-time.Duration(float64(spread) * float64(f.count-n) / float64(f.count))).Truncate(time.Millisecond)
+		now := f.moment(n)
 		if (n-from)%perAccount == 0 {
 			var err error
 			if account, err = f.account(now); err != nil {
@@ -97,7 +72,7 @@ func (f *filler) batch(from, end int) (*batch, error) {
 	}
 	// By key, as the index of the keys has them.
 	slices.SortFunc(b.accounts, func(x, y rules.Account) int { return strings.Compare(x.Key.Thumbprint(), y.Key.Thumbprint()) })
-	return b, nil
+	return store.NewBulk(b.accounts, b.authzs, b.orders, b.certificates), nil
 }
 
 // seed makes the random octets of a batch its own.
@@ -126,35 +101,46 @@ func (f *filler) account(now time.Time) (rules.Account, error) {
 
 // issue makes the rows of one certificate, as the requests of a client would have.
 func (f *filler) issue(b *batch, account rules.Account, n int, now time.Time, random *mathrand.ChaCha8) error {
-	name := acme.Identifier{Type: acme.DNS, Value: fmt.Sprintf("host-%010d.%s", n, suffix)}
-	request, problem := rules.ReadNewOrder(f.policy, acme.NewOrder{Identifiers: []acme.Identifier{name}})
-	if problem != nil {
-		return problem
-	}
-	placed, problem := rules.NewOrder(request, rules.Held{Account: account}, now)
-	if problem != nil {
-		return problem
-	}
-	for _, a := range placed.New {
-		a, problem = a.Attempt(rules.Answer{Type: acme.HTTP01, Key: account.Key}, rules.Lease{}.Taken("fill", now, time.Minute), now)
-		if problem != nil {
-			return problem
-		}
-		b.authzs = append(b.authzs, a.Settle(rules.Outcome{}, now))
-	}
 	serial := f.serial(n)
-	order := placed.Order
-	order.CSRDigest = octets(random, 32)
-	b.orders = append(b.orders, order.Issued(serial))
+	order := rules.Order{ID: rules.NewID(now)} // which is not kept any more
+	if f.until.Sub(now) < ordersSpread {
+		var err error
+		if order, err = f.order(b, account, n, now); err != nil {
+			return err
+		}
+		order.CSRDigest = octets(random, 32)
+		b.orders = append(b.orders, order.Issued(serial))
+	}
 	key := octets(random, 32)
 	binary.BigEndian.PutUint64(key, f.place(n)<<1) // a digest has any first octets
 	der, err := f.model.certificate(serial, random)
 	b.certificates = append(b.certificates, rules.Certificate{
-		Serial: serial, Issuer: f.issuer, Order: order.ID, Account: account.ID, Profile: order.Profile, State: rules.Issued,
+		Serial: serial, Issuer: f.issuer, Order: order.ID, Account: account.ID, Profile: f.policy.Profiles[0].Name, State: rules.Issued,
 		Digest: octets(random, 32), DER: der, Key: key,
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(90*24*time.Hour - time.Hour), Created: now,
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(lifetime - time.Hour), Created: now,
 	})
 	return err
+}
+
+// order places an order, and proves control of its name.
+func (f *filler) order(b *batch, account rules.Account, n int, now time.Time) (order rules.Order, err error) {
+	name := acme.Identifier{Type: acme.DNS, Value: fmt.Sprintf("host-%010d.%s", n, suffix)}
+	request, problem := rules.ReadNewOrder(f.policy, acme.NewOrder{Identifiers: []acme.Identifier{name}})
+	if problem != nil {
+		return order, problem
+	}
+	placed, problem := rules.NewOrder(request, rules.Held{Account: account}, now)
+	if problem != nil {
+		return order, problem
+	}
+	for _, a := range placed.New {
+		a, problem = a.Attempt(rules.Answer{Type: acme.HTTP01, Key: account.Key}, rules.Lease{}.Taken("fill", now, time.Minute), now)
+		if problem != nil {
+			return order, problem
+		}
+		b.authzs = append(b.authzs, a.Settle(rules.Outcome{}, now))
+	}
+	return placed.Order, nil
 }
 
 func octets(random *mathrand.ChaCha8, n int) []byte {
@@ -171,7 +157,7 @@ type model struct {
 
 // Lengths of what differs, in octets. The rest of a signature are lengths and tags.
 const (
-	serialLength = 16
+	serialLength = 19
 	keyLength    = 64 // the two coordinates of a point of P-256
 	signLength   = 24 // the end of the signature
 )
@@ -185,7 +171,7 @@ func newModel() (m model, err error) {
 	name := "host-0000000000." + suffix
 	template := &x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes(serial), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now(), NotAfter: time.Now().Add(90 * 24 * time.Hour),
+		NotBefore: time.Now(), NotAfter: time.Now().Add(lifetime),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
 		SubjectKeyId: make([]byte, 20), AuthorityKeyId: make([]byte, 20),
 		CRLDistributionPoints: []string{"http://ca.fill.test:8080/crls/1.crl"}, IssuingCertificateURL: []string{"http://ca.fill.test:8080/issuers/1.der"},

@@ -1,7 +1,7 @@
 // Package fill fills an authority's database with certificates that nobody asked for, so
 // that it can be measured as it will be in years: with their orders, authorizations and accounts.
 //
-// All rows are as the rules make them. Serial numbers and keys' digests rise with time, so that
+// All rows are as the rules make them, and as old as the default retention keeps them. Serial numbers and keys' digests rise with time, so that
 // a fill writes each index from one end; the certificates are real ones of which
 // the serial number, the key and the signature were replaced by random octets, since
 // the store does not look into them. They are valid for nobody: no key signed them.
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
+	"os"
 	"runtime"
 	"strconv"
 	"sync"
@@ -40,8 +41,13 @@ const (
 	perAccount = 10   // certificates of one account
 	batchSize  = 2000 // certificates in one transaction
 	maxCount   = 1_000_000_000
-	// spread is how long ago the first certificate was issued: less than what retention lets lie.
-	spread = 25 * 24 * time.Hour
+
+	day      = 24 * time.Hour
+	lifetime = 90 * day // of a certificate
+	// How long ago the first certificate was issued, and the first that still has its order and authorization: what
+	// is older the default retention would delete while the authority is measured (rules.DefaultRetention).
+	spread       = 90 * day
+	ordersSpread = 29 * day
 )
 
 // Filled is what a fill did.
@@ -69,7 +75,8 @@ func Run(ctx context.Context, c Config) (filled Filled, err error) {
 	if err != nil || len(issuers) == 0 {
 		return filled, errors.Join(fmt.Errorf("%s has no issuer", dir.Path()), err)
 	}
-	place := store.Config{Path: dir.Database(), Log: c.Log}
+	// A commit does not wait for the disk: rows that nobody asked for are written again, if need be.
+	place := store.Config{Path: dir.Database(), Log: c.Log, Volatile: true}
 	if c.URL != "" {
 		place.Path, place.URL = "", c.URL
 	}
@@ -77,13 +84,30 @@ func Run(ctx context.Context, c Config) (filled Filled, err error) {
 	if err != nil {
 		return filled, err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return rows(ctx, db, strconv.Itoa(issuers[len(issuers)-1].Number), c)
+	filled, err = rows(ctx, db, strconv.Itoa(issuers[len(issuers)-1].Number), c)
+	err = errors.Join(err, db.Close())
+	if c.URL == "" {
+		err = errors.Join(err, toDisk(place.Path))
+	}
+	return filled, err
+}
+
+// toDisk waits until the content of a file is on the disk.
+func toDisk(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
 }
 
 // rows makes the rows, in transactions of batchSize certificates: each is there as a whole or not at all.
 func rows(ctx context.Context, db *store.DB, issuer string, c Config) (filled Filled, err error) {
-	f, err := newFiller(issuer, c.Count, time.Now())
+	until, err := since(ctx, db, c.Count)
+	if err != nil {
+		return filled, err
+	}
+	f, err := newFiller(issuer, c.Count, until)
 	if err != nil {
 		return filled, err
 	}
@@ -128,10 +152,32 @@ func rows(ctx context.Context, db *store.DB, issuer string, c Config) (filled Fi
 	if failed != nil {
 		return filled, failed
 	}
-	return filled, db.Update(ctx, func(tx *store.Tx) error {
-		return tx.InsertEvent(store.Event{Action: "bench fill", Detail: fmt.Sprintf("%d certificates", c.Count)})
-	})
+	return filled, nil
 }
+
+// since is when a fill of count certificates first began, now if it did not. The times of its rows, and with them its serial
+// numbers, follow from that: a fill that goes on finds those that it made before.
+func since(ctx context.Context, db *store.DB, count int) (begun time.Time, err error) {
+	event := store.Event{Action: "bench fill", Detail: fmt.Sprintf("%d certificates", count)}
+	err = db.Update(ctx, func(tx *store.Tx) error {
+		events, err := tx.Events(maxEvents)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if e.Action == event.Action && e.Detail == event.Detail {
+				begun = e.At
+				return nil
+			}
+		}
+		begun = tx.Now
+		return tx.InsertEvent(event)
+	})
+	return begun, err
+}
+
+// maxEvents is how far back an earlier fill is looked for in what operators did.
+const maxEvents = 1000
 
 // workers is how many batches are made and stored at once. A file has one writer, which is to
 // wait for nobody; a server takes several, since each waits for its answers.
@@ -150,7 +196,7 @@ func (f *filler) fill(ctx context.Context, db *store.DB, from, end int) (made bo
 	}
 	batch, err := f.batch(from, end)
 	if err == nil {
-		err = db.Update(ctx, batch.insert)
+		err = db.Update(ctx, func(tx *store.Tx) error { return tx.InsertBulk(batch) })
 	}
 	if errors.Is(err, store.ErrExists) {
 		// An update that was interrupted may be committed a moment later.
@@ -183,12 +229,19 @@ func (f *filler) place(n int) uint64 {
 	return quotient
 }
 
-// serial is the serial number of certificate n of a fill: the same in each run of it.
+// moment is when certificate n was issued.
+func (f *filler) moment(n int) time.Time {
+	return f.until.Add(-time.Duration(float64(spread) * float64(f.count-n) / float64(f.count))).Truncate(time.Millisecond)
+}
+
+// serial is the serial number of certificate n of a fill: the same in each run of it. As all of the
+// authority's, it begins with the minutes since 1970.
 func (f *filler) serial(n int) string {
-	var octets [16]byte
-	binary.BigEndian.PutUint64(octets[:8], 1<<62+f.place(n)>>1) // as long in DER as in octets
-	binary.BigEndian.PutUint64(octets[8:], mix(uint64(n)^uint64(f.count)<<32))
-	return hex.EncodeToString(octets[:])
+	var octets [4 + 8 + 8]byte
+	binary.BigEndian.PutUint32(octets[:], uint32(f.moment(n).Unix()/60))
+	binary.BigEndian.PutUint64(octets[4:], f.place(n))
+	binary.BigEndian.PutUint64(octets[12:], mix(uint64(n)^uint64(f.count)<<32))
+	return hex.EncodeToString(octets[:serialLength])
 }
 
 // mix spreads the bits of a number (SplitMix64).

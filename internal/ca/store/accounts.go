@@ -26,16 +26,25 @@ func (tx *Tx) readAccount(a *rules.Account) func(*row) error {
 
 // InsertAccount stores a new account; ErrExists if its key is another's (RFC 8555 §11.1).
 func (tx *Tx) InsertAccount(a rules.Account) error {
-	if err := tx.insert(`INSERT INTO account_keys (thumbprint, account) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
-		a.Key.Thumbprint(), a.ID); err != nil {
-		return fmt.Errorf("key of account %s: %w", a.ID, err)
-	}
-	if err := tx.insert(`INSERT INTO accounts (`+accountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
-		a.ID, compact(a.Key), string(a.Status), compactList(a.Contact), a.TermsAgreed, millis(a.Created),
-		a.Binding, a.ExternalKey, compactList(a.Scope.Strings())); err != nil {
-		return fmt.Errorf("account %s: %w", a.ID, err)
+	for _, w := range []write{newAccountKey(a), newAccount(a)} {
+		if err := tx.insert(w.query, w.args...); err != nil {
+			return fmt.Errorf("%s: %w", w.what, err)
+		}
 	}
 	return nil
+}
+
+func newAccountKey(a rules.Account) write {
+	return write{"key of account " + a.ID, `INSERT INTO account_keys (thumbprint, account) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+		[]any{a.Key.Thumbprint(), a.ID}}
+}
+
+func newAccount(a rules.Account) write {
+	return write{"account " + a.ID, `INSERT INTO accounts (` + accountColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+		[]any{
+			a.ID, compact(a.Key), string(a.Status), compactList(a.Contact), a.TermsAgreed, millis(a.Created),
+			a.Binding, a.ExternalKey, compactList(a.Scope.Strings()),
+		}}
 }
 
 // Account finds an account by its ID.

@@ -24,20 +24,28 @@ func readCertificate(r *row) (c rules.Certificate) {
 func (tx *Tx) InsertCertificate(c rules.Certificate) error {
 	var list []write
 	if c.State != rules.Abandoned {
-		list = append(list, write{"certificate of order " + c.Order,
-			`INSERT INTO issuances (order_id, serial) VALUES ($1, $2) ON CONFLICT DO NOTHING`, []any{c.Order, c.Serial}})
+		list = append(list, newIssuance(c))
 	}
-	if err := tx.insertAll(append(list, write{"certificate " + c.Serial, `INSERT INTO certificates (` + certificateColumns + `)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`, []any{
-		c.Serial, c.Issuer, c.Order, c.Account, c.Profile, string(c.State), c.Digest, c.DER,
-		millis(c.NotBefore), millis(c.NotAfter), millis(c.Created), millis(c.Revoked), int64(c.Reason), c.Key,
-	}})); err != nil {
+	if err := tx.insertAll(append(list, newCertificate(c))); err != nil {
 		return err
 	}
 	if !c.Revoked.IsZero() {
 		return tx.noteRevocation(c.Issuer, c.Serial)
 	}
 	return nil
+}
+
+func newIssuance(c rules.Certificate) write {
+	return write{"certificate of order " + c.Order,
+		`INSERT INTO issuances (order_id, serial) VALUES ($1, $2) ON CONFLICT DO NOTHING`, []any{c.Order, c.Serial}}
+}
+
+func newCertificate(c rules.Certificate) write {
+	return write{"certificate " + c.Serial, `INSERT INTO certificates (` + certificateColumns + `)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`, []any{
+		c.Serial, c.Issuer, c.Order, c.Account, c.Profile, string(c.State), c.Digest, c.DER,
+		millis(c.NotBefore), millis(c.NotAfter), millis(c.Created), millis(c.Revoked), int64(c.Reason), c.Key,
+	}}
 }
 
 // Certificate finds a certificate by its serial.

@@ -40,13 +40,17 @@ func (tx *Tx) InsertOrder(o rules.Order, authzs []rules.Authz) error {
 	for _, a := range authzs {
 		list = append(list, newAuthz(a))
 	}
-	return tx.insertAll(append(list, write{"order " + o.ID, `INSERT INTO orders (` + orderColumns + `)
+	return tx.insertAll(append(list, newOrder(o)))
+}
+
+func newOrder(o rules.Order) write {
+	return write{"order " + o.ID, `INSERT INTO orders (` + orderColumns + `)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING`, []any{
 		o.ID, o.Account, compactList(o.Identifiers), compactList(o.Authzs), o.Profile, millis(o.Created), millis(o.Expires),
 		o.CSR, o.CSRDigest, o.Serial, problemText(o.Error),
 		millis(o.Lease.Due), millis(o.Lease.Until), o.Lease.By, o.Replaces,
 		millis(o.Validity.NotBefore), millis(o.Validity.NotAfter),
-	}}))
+	}}
 }
 
 // Order finds an order by its ID.
