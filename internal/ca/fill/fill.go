@@ -50,6 +50,10 @@ const (
 	ordersSpread = 29 * day
 )
 
+// ErrUsed: somebody's accounts are in the database. A fill does not wait for the disk, so that a loss of power
+// could cost what was there before, and its rows cannot be taken out again.
+var ErrUsed = errors.New("the authority has accounts: fill one that was made to be measured")
+
 // Filled is what a fill did.
 type Filled struct {
 	Before int // certificates that an earlier fill of the same Count had made
@@ -164,11 +168,18 @@ func since(ctx context.Context, db *store.DB, count int) (begun time.Time, err e
 		if err != nil {
 			return err
 		}
+		filled := false
 		for _, e := range events {
-			if e.Action == event.Action && e.Detail == event.Detail {
+			if filled = filled || e.Action == event.Action; e.Action == event.Action && e.Detail == event.Detail {
 				begun = e.At
 				return nil
 			}
+		}
+		switch used, err := tx.HasAccounts(); {
+		case err != nil:
+			return err
+		case used && !filled:
+			return ErrUsed
 		}
 		begun = tx.Now
 		return tx.InsertEvent(event)

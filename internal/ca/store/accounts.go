@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -53,6 +54,15 @@ func (tx *Tx) Account(id string) (a rules.Account, err error) {
 		return rules.Account{}, fmt.Errorf("account %s: %w", id, err)
 	}
 	return a, nil
+}
+
+// HasAccounts reports whether there is any account.
+func (tx *Tx) HasAccounts() (bool, error) {
+	err := tx.first(func(*row) error { return nil }, `SELECT id FROM accounts WHERE id > '' ORDER BY id LIMIT $1`, int64(1))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return false, fmt.Errorf("looking for accounts: %w", err)
+	}
+	return err == nil, nil
 }
 
 // AccountByKey finds the account whose key has an RFC 7638 thumbprint.

@@ -126,6 +126,7 @@ func rarely(tx *store.Tx, account string, c rules.Certificate) error {
 // ofClusters runs the statements by which machines know each other, and a key goes that is one of too many.
 func ofClusters(tx *store.Tx, account string) error {
 	_, errA := tx.Authorities()
+	_, errH := tx.HasAccounts()
 	_, errB := tx.Address("acme")
 	errC := errors.Join(tx.SaveAuthority(store.Authority{ID: "1", DER: []byte{1}}), tx.SaveAddress("acme", "https://ca.test"))
 	member, node := store.Member{Node: "a", Role: "work", KeyHash: []byte{1}}, store.Node{Node: "a", Role: "work", Instance: "i"}
@@ -133,7 +134,7 @@ func ofClusters(tx *store.Tx, account string) error {
 	_, errE := tx.Member("a", "work")
 	_, errF := tx.Members(1)
 	_, errG := tx.Nodes("work", start, 1)
-	return errors.Join(errA, errB, errC, errD, errE, errF, errG, tx.DeleteMember("a", "work"), tx.DropNode("a", "work", "i"), tx.ForgetKey(account, "x"))
+	return errors.Join(errA, errB, errC, errD, errE, errF, errG, errH, tx.DeleteMember("a", "work"), tx.DropNode("a", "work", "i"), tx.ForgetKey(account, "x"))
 }
 
 // engines are those that take every statement.
