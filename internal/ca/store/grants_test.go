@@ -195,7 +195,7 @@ func workDoes(tx *store.Tx, account, authz string) error {
 	_, errC := tx.OldAttempts(start.Add(-time.Hour), 1)
 	_, errD := tx.LapsedOrders(1)
 	_, errE := tx.Reserved()
-	_, errF := tx.BlockedKeys(nil, 1)
+	_, errF := tx.BlockedKeys(time.Time{}, nil, 1)
 	return errors.Join(errA, errB, errC, errD, errE, errF, tx.UpdateAuthz(before, before.Settle(rules.Outcome{}, tx.Now)),
 		tx.InsertAttempt(store.Attempt{Authz: before.ID, At: start}), spend(tx, someLimits, someBucket), tx.NoteValidator(store.Validator{Node: "x"}))
 }
