@@ -40,7 +40,7 @@ func check(t *testing.T, err error) {
 
 func newSigner(t *testing.T) *signer {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db")})
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db"), Twice: true})
 	check(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	certificate, key, err := roles.NewAuthority(time.Now())
