@@ -139,8 +139,9 @@ func (p *Presence) leave(ctx context.Context) {
 func (p *Presence) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	next := sight{at: time.Now(), members: make(map[rpc.Peer][]byte)}
+	var next sight
 	err := p.DB.View(ctx, func(tx *store.Tx) error {
+		next = sight{at: time.Now(), members: make(map[rpc.Peer][]byte)}
 		members, err := tx.Members(maxNodes)
 		if err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	"os"
 	"testing"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/work"
 	"github.com/cairn-ca/cairn/internal/pgtest"
 )
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 // certified makes a certificate for a new key.
 func certified(t *testing.T) (der, digest []byte) {
