@@ -149,6 +149,9 @@ func admit(tx *store.Tx, r roles.JoinRequest, hash []byte) (store.RoleToken, err
 		return token, rpc.Refuse("the token is for a remote perspective: use it with `cairn validator --join`")
 	case len(token.UsedBy) > 0 && subtle.ConstantTimeCompare(token.UsedBy, hash) != 1:
 		return token, rpc.Refuse("the token was used already: make another one")
+	case r.Node != "" && r.Node != token.Node:
+		return token, rpc.Refuse("the token is for a machine called %s, and this one is called %.63q already: "+
+			"make one for that, or remove cluster.json in its data directory first", token.Node, r.Node)
 	}
 	list, err := tx.Members(MaxMembers)
 	if err != nil {

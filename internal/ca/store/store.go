@@ -29,6 +29,8 @@ var (
 	// ErrUnavailable: the database cannot be reached, or does not answer in time. An Update that
 	// fails with it may have happened nevertheless.
 	ErrUnavailable = errors.New("the database does not answer")
+	// ErrDenied: the database's user lacks a privilege.
+	ErrDenied = errors.New("the user of the database may not do that: 'cairn migrate --grant ROLE=USER' lets one do what a role needs")
 	// ErrOutdated: the schema of the database is older than this program can work with.
 	ErrOutdated = errors.New("the database has an old schema: run 'cairn migrate'")
 )
