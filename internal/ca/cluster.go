@@ -240,18 +240,11 @@ func (c *CA) clusterLoops() []func(context.Context) {
 
 // keepOwn renews the certificates that are due, once a day.
 func (c *CA) keepOwn(ctx context.Context) {
-	tick := time.NewTicker(24 * time.Hour)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := c.certifyMachine(ctx); err != nil && ctx.Err() == nil {
-				c.log.Warn("the certificate by which other machines know this one was not renewed", "error", err)
-			}
+	every(ctx, 24*time.Hour, func() {
+		if err := c.certifyMachine(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("the certificate by which other machines know this one was not renewed", "error", err)
 		}
-	}
+	})
 }
 
 // make is get that makes the CA for roles where there is none.
