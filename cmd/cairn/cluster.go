@@ -25,6 +25,9 @@ func newToken() *cobra.Command {
 		Long: `Prints the command to run on the other machine. The token in it is good for one
 machine, for one hour. Run this where the signer runs.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if list == "" {
+				return usageError{errors.New("--roles: name the roles that the machine is to have: some of " + strings.Join(roles.ClusterRoles(), ", "))}
+			}
 			r.Roles = strings.Split(list, ",")
 			if err := roles.CheckRoles(r.Roles); err != nil {
 				return usageError{fmt.Errorf("--roles: %w", err)}
@@ -66,6 +69,10 @@ The command to run is what "cairn token" prints where the signer runs.`,
 			token, err := roles.ParseToken(args[0])
 			if err != nil {
 				return usageError{fmt.Errorf("the token: %w", err)}
+			}
+			if address == "" {
+				return withHint(usageError{errors.New("--ca: name the signer's machine, https://HOST[:PORT]")},
+					"`cairn token` prints the whole command")
 			}
 			url, err := ca.ParseURL(address)
 			if err != nil {

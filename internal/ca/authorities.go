@@ -100,18 +100,11 @@ func (c *CA) learn(ctx context.Context) error {
 
 // keepLearning is learn from time to time until ctx ends.
 func (c *CA) keepLearning(ctx context.Context) {
-	tick := time.NewTicker(relearn)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := c.learn(ctx); err != nil && ctx.Err() == nil {
-				c.log.Warn("looking for new issuers failed", "error", err)
-			}
+	every(ctx, relearn, func() {
+		if err := c.learn(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("looking for new issuers failed", "error", err)
 		}
-	}
+	})
 }
 
 // records is what the database is to hold of a.

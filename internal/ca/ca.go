@@ -83,6 +83,7 @@ type Seams struct {
 	Validator func(work.Validator) work.Validator
 	CRL       func(crl.Signer) crl.Signer
 	Pause     time.Duration // before work that failed is tried again; 0 means the worker's default
+	Twice     bool          // see store.Config
 }
 
 // through passes value through a seam.
@@ -315,6 +316,7 @@ func (c *CA) openStore(ctx context.Context) (err error) {
 	if config.URL == "" {
 		config = store.Config{Path: c.dir.Database(), Log: c.log, Observe: c.observe.transaction}
 	}
+	config.Twice = c.config.Seams.Twice
 	c.db, err = store.Open(ctx, config)
 	c.newest = &crl.Newest{DB: c.db, Log: c.log}
 	return err

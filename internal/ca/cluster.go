@@ -92,6 +92,20 @@ func (c *CA) joinOwn(ctx context.Context) error {
 	if !c.isClustered() || !c.config.Roles.Has(RoleSigner) {
 		return nil
 	}
+	if err := c.certifyMachine(ctx); err != nil {
+		return err
+	}
+	for _, s := range c.cluster.stations {
+		if err := c.cluster.identify(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// certifyMachine gives the machine with the key of the roles' CA certificates for its roles, as long as those it has
+// are not good for long. The identities of its stations have the new ones at once.
+func (c *CA) certifyMachine(ctx context.Context) error {
 	machine, err := c.config.Machine()
 	if err != nil {
 		return err
@@ -103,15 +117,7 @@ func (c *CA) joinOwn(ctx context.Context) error {
 	for _, s := range c.cluster.stations {
 		list = append(list, string(s.role))
 	}
-	if err := c.newEnrolment().members(c.log).Own(ctx, c.cluster.machine, roles.Standing{Node: nodeName(c.cluster.machine, machine), Roles: list}); err != nil {
-		return err
-	}
-	for _, s := range c.cluster.stations {
-		if err := c.cluster.identify(s); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.newEnrolment().members(c.log).Own(ctx, c.cluster.machine, roles.Standing{Node: nodeName(c.cluster.machine, machine), Roles: list})
 }
 
 // nodeName is what a machine is called among the nodes: as before, or by its short name, as far as that is one for a node.
@@ -232,20 +238,13 @@ func (c *CA) clusterLoops() []func(context.Context) {
 	})
 }
 
-// keepOwn is joinOwn once a day, which renews the certificates that are due.
+// keepOwn renews the certificates that are due, once a day.
 func (c *CA) keepOwn(ctx context.Context) {
-	tick := time.NewTicker(24 * time.Hour)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := c.joinOwn(ctx); err != nil && ctx.Err() == nil {
-				c.log.Warn("the certificate by which other machines know this one was not renewed", "error", err)
-			}
+	every(ctx, 24*time.Hour, func() {
+		if err := c.certifyMachine(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("the certificate by which other machines know this one was not renewed", "error", err)
 		}
-	}
+	})
 }
 
 // make is get that makes the CA for roles where there is none.

@@ -116,18 +116,11 @@ func (o *ownCertificate) owns(host string) bool {
 
 // run keeps the certificate fitting until ctx ends.
 func (o *ownCertificate) run(ctx context.Context) {
-	tick := time.NewTicker(checkOwn)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := o.fit(ctx); err != nil && ctx.Err() == nil {
-				o.log.Error("renewing the CA's own certificate failed", "error", err)
-			}
+	every(ctx, checkOwn, func() {
+		if err := o.fit(ctx); err != nil && ctx.Err() == nil {
+			o.log.Error("renewing the CA's own certificate failed", "error", err)
 		}
-	}
+	})
 }
 
 // fit issues a new certificate if the one at hand does not fit any more, or takes up what the operator has put in its place.

@@ -222,3 +222,17 @@ func (c *CA) Close() error {
 	}
 	return err
 }
+
+// every calls do once in each period until ctx ends.
+func every(ctx context.Context, period time.Duration, do func()) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			do()
+		}
+	}
+}

@@ -113,16 +113,9 @@ func (c *CA) frontNames(string) []acme.Identifier {
 
 // watchIssuer says once a day when the issuer nears its end. The next one is made at a start.
 func (c *CA) watchIssuer(ctx context.Context) {
-	tick := time.NewTicker(24 * time.Hour)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if end := c.hierarchy.issuers[0].certificate.NotAfter; time.Until(end) < issuerReserve {
-				c.log.Warn("the issuer's certificate ends within a year", "end", end, "remedy", "restart cairn with the root's key in place")
-			}
+	every(ctx, 24*time.Hour, func() {
+		if end := c.hierarchy.issuers[0].certificate.NotAfter; time.Until(end) < issuerReserve {
+			c.log.Warn("the issuer's certificate ends within a year", "end", end, "remedy", "restart cairn with the root's key in place")
 		}
-	}
+	})
 }

@@ -51,7 +51,7 @@ func newIssuer(t *testing.T) *issuer {
 	}
 	about.CommonName = "Test issuer"
 	i.cert = parse(t)(sign.NewIntermediate(key.Public(), root, about))
-	if i.db, err = store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db"), Now: func() time.Time { return i.now }}); err != nil {
+	if i.db, err = store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db"), Now: func() time.Time { return i.now }, Twice: true}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = i.db.Close() })

@@ -134,10 +134,11 @@ func (f *Front) orders(ctx context.Context, r accountRequest) (reply, error) {
 	if after != "" && !acme.ValidToken(after) {
 		return reply{}, notFound("there is no such page: begin at %s", r.base.orders(r.account.ID))
 	}
-	list := acme.OrderList{Orders: []string{}}
 	size := cmp.Or(f.Manners.PageSize, pageSize)
-	answer := reply{status: http.StatusOK}
+	var answer reply
 	err := f.DB.View(ctx, func(tx *store.Tx) error {
+		answer = reply{status: http.StatusOK}
+		list := acme.OrderList{Orders: []string{}}
 		orders, err := tx.OrdersOf(r.account.ID, after, size)
 		if err != nil {
 			return err
@@ -156,11 +157,11 @@ func (f *Front) orders(ctx context.Context, r accountRequest) (reply, error) {
 			next := r.base.orders(r.account.ID) + "?after=" + orders[len(orders)-1].ID
 			answer.links = []string{link(next, "next")}
 		}
+		answer.body = list
 		return nil
 	})
 	if err != nil {
 		return reply{}, fmt.Errorf("listing the orders of account %s: %w", r.account.ID, err)
 	}
-	answer.body = list
 	return answer, nil
 }

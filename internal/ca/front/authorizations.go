@@ -22,8 +22,9 @@ func (f *Front) authorization(ctx context.Context, r accountRequest) (reply, err
 			return reply{}, err
 		}
 	}
-	answer := reply{status: http.StatusOK}
+	var answer reply
 	err := f.DB.Look(ctx, func(tx *store.Tx) error {
+		answer = reply{status: http.StatusOK}
 		authz, err := ownAuthz(tx, r)
 		if err != nil {
 			return err

@@ -148,6 +148,7 @@ func (f *Front) showUnpause(w http.ResponseWriter, r *http.Request) {
 	token := r.URL.Query().Get("token")
 	content := unpauseContent{Title: "Paused names", Token: token}
 	err := f.DB.View(r.Context(), func(tx *store.Tx) (err error) {
+		content.Paused = nil
 		if content.Account, content.Message = f.tokenAccount(token, tx.Now); content.Message == "" {
 			content.Paused, err = tx.PausedOf(content.Account, "", maxPaused+1)
 		}
@@ -204,6 +205,7 @@ func (f *Front) unpauseAll(ctx context.Context, token string) (account string, c
 	for {
 		var batch int
 		err := f.change(ctx, func(tx *store.Tx) (err error) {
+			batch = 0
 			if account, why = f.tokenAccount(token, tx.Now); why == "" {
 				batch, err = tx.UnpauseSome(account, maxPaused)
 			}
@@ -230,7 +232,7 @@ func (f *Front) tokenAccount(token string, now time.Time) (account, why string) 
 // pageFailed says that a page cannot be shown for now.
 func (f *Front) pageFailed(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
-	if errors.Is(err, store.ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		status = http.StatusServiceUnavailable
 	}
 	f.Log.Error("a page failed", "error", err)

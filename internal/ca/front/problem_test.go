@@ -39,12 +39,12 @@ func TestBusyStore(t *testing.T) {
 	c := newAuthority(t, nil).register()
 	body := c.sign("/new-order", anOrder)
 	hold, held := make(chan struct{}), make(chan struct{})
-	release := sync.OnceFunc(func() { close(hold) })
+	release, arrive := sync.OnceFunc(func() { close(hold) }), sync.OnceFunc(func() { close(held) })
 	t.Cleanup(release)
 	var group sync.WaitGroup
 	group.Go(func() {
 		_ = c.db.Update(context.Background(), func(*store.Tx) error {
-			close(held)
+			arrive()
 			<-hold
 			return nil
 		})

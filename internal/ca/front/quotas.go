@@ -65,8 +65,9 @@ func (f *Front) accountLimits(ctx context.Context, r accountRequest) (reply, err
 	if r.ids[0] != r.account.ID {
 		return reply{}, notYours("list of limits")
 	}
-	wire := wireLimits{Limits: []wireQuota{}, Paused: []wirePaused{}, Help: r.base.at(limitsPath)}
+	var wire wireLimits
 	err := f.DB.View(ctx, func(tx *store.Tx) error {
+		wire = wireLimits{Limits: []wireQuota{}, Paused: []wirePaused{}, Help: r.base.at(limitsPath)}
 		buckets, err := f.bucketsOf(tx, r)
 		if err != nil {
 			return err

@@ -22,8 +22,9 @@ func (f *Front) renewalInfo(v *visit) (reply, error) {
 	if problem != nil {
 		return reply{}, problem
 	}
-	answer := reply{status: http.StatusOK, retryAfter: pause(f.Manners.RenewalPause, spread(renewalPause))}
+	var answer reply
 	err := f.DB.View(v.Context(), func(tx *store.Tx) error {
+		answer = reply{status: http.StatusOK, retryAfter: pause(f.Manners.RenewalPause, spread(renewalPause))}
 		certificate, err := f.certificateOf(tx, id)
 		if err != nil {
 			return err

@@ -283,6 +283,7 @@ func TestR09SiblingsAreRevoked(t *testing.T) {
 	}
 	revoked := 0
 	a.view(func(tx *store.Tx) error {
+		revoked = 0
 		for i := range many {
 			found, err := tx.Certificate(fmt.Sprintf("%08x", i))
 			if err != nil {

@@ -127,7 +127,7 @@ func (f *Front) agreement(r *http.Request) (int, agreement) {
 
 // agree loads the account that a link is for and, if it is to, has it agree.
 func (f *Front) agree(ctx context.Context, id string, agrees bool) (account rules.Account, err error) {
-	load := func(tx *store.Tx) error {
+	load := func(tx *store.Tx) (err error) {
 		if account, err = tx.Account(id); err != nil {
 			return err
 		}
@@ -137,7 +137,8 @@ func (f *Front) agree(ctx context.Context, id string, agrees bool) (account rule
 		return nil
 	}
 	if !agrees {
-		return account, f.DB.View(ctx, load)
+		err = f.DB.View(ctx, load)
+		return account, err
 	}
 	defer f.known.forget(id)
 	err = f.change(ctx, func(tx *store.Tx) error {

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -148,6 +149,9 @@ func admit(tx *store.Tx, r roles.JoinRequest, hash []byte) (store.RoleToken, err
 		return token, rpc.Refuse("the token is for a remote perspective: use it with `cairn validator --join`")
 	case len(token.UsedBy) > 0 && subtle.ConstantTimeCompare(token.UsedBy, hash) != 1:
 		return token, rpc.Refuse("the token was used already: make another one")
+	case r.Node != "" && r.Node != token.Node:
+		return token, rpc.Refuse("the token is for a machine called %s, and this one is called %.63q already: "+
+			"make one for that, or remove cluster.json in its data directory first", token.Node, r.Node)
 	}
 	list, err := tx.Members(MaxMembers)
 	if err != nil {
@@ -166,8 +170,11 @@ func admit(tx *store.Tx, r roles.JoinRequest, hash []byte) (store.RoleToken, err
 		return token, rpc.Refuse("there are %d roles of machines already, and no more can be", len(list))
 	}
 	for _, role := range wanted {
-		err := tx.InsertMember(store.Member{Node: token.Node, Role: role, KeyHash: hash, Added: tx.Now})
-		if err != nil && !errors.Is(err, store.ErrExists) { // with this key: see above
+		if slices.ContainsFunc(list, func(m store.Member) bool { return m.Node == token.Node && m.Role == role }) {
+			continue // with this key: see above
+		}
+		// ErrExists: another machine became the same a moment ago, by another token. Then this runs again, and says so.
+		if err := tx.InsertMember(store.Member{Node: token.Node, Role: role, KeyHash: hash, Added: tx.Now}); err != nil {
 			return token, err
 		}
 	}

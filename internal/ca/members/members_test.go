@@ -40,7 +40,7 @@ func check(t *testing.T, err error) {
 
 func newSigner(t *testing.T) *signer {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db")})
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db"), Twice: true})
 	check(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	certificate, key, err := roles.NewAuthority(time.Now())
@@ -195,12 +195,13 @@ func TestJoinIsRefused(t *testing.T) {
 		"another CA":                 {machine(t), elsewhere, "CA for roles is another one"},
 		"expired":                    {machine(t), expired, "expired"},
 		"of a perspective":           {machine(t), perspective, "remote perspective"},
-		"under another name already": {member, made.Token, "is \"n3\" already"},
+		"under another name already": {member, made.Token, "is called \"n3\" already"},
 	} {
 		if err := test.machine.Join(t.Context(), s.url, test.token); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	check(t, machine(t).Join(t.Context(), s.url, made.Token)) // nobody who was refused has spent it
 	for name, ask := range map[string]func() error{
 		"an unknown role": func() error { _, err := s.token("n9", "king"); return err },
 		"a signer":        func() error { _, err := s.token("n9", rpc.RoleSigner); return err },

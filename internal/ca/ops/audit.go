@@ -22,7 +22,7 @@ func auditLog(ctx context.Context, env Env, q AuditQuery) (events []store.Event,
 	if q.Limit < 1 || q.Limit > maxEvents {
 		return nil, rpc.Refuse("the limit is from 1 to %d", maxEvents)
 	}
-	err = env.DB.View(ctx, func(tx *store.Tx) error {
+	err = env.DB.View(ctx, func(tx *store.Tx) (err error) {
 		events, err = tx.Events(q.Limit)
 		return err
 	})

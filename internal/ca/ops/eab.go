@@ -108,6 +108,7 @@ func describeKey(k rules.ExternalKey) string {
 
 func listExternalKeys(ctx context.Context, env Env, _ struct{}) (shown []ExternalKeyShown, err error) {
 	err = env.DB.View(ctx, func(tx *store.Tx) error {
+		shown = nil
 		keys, err := tx.ExternalKeys(maxShown)
 		for _, key := range keys {
 			shown = append(shown, showKey(key, tx.Now))

@@ -108,6 +108,7 @@ func listLimits(ctx context.Context, env Env, _ struct{}) (shown LimitsShown, er
 		}
 	}
 	err = env.DB.View(ctx, func(tx *store.Tx) error {
+		shown.Overrides = nil
 		overrides, err := tx.Overrides(maxShown)
 		for _, o := range overrides {
 			shown.Overrides = append(shown.Overrides, showOverride(env, o, tx.Now))
@@ -241,6 +242,7 @@ func resetLimit(ctx context.Context, env Env, r LimitRequest) (LimitRequest, err
 
 func listPaused(ctx context.Context, env Env, _ struct{}) (shown []PausedShown, err error) {
 	err = env.DB.View(ctx, func(tx *store.Tx) error {
+		shown = nil
 		list, err := tx.AllPaused(maxShown)
 		for _, p := range list {
 			shown = append(shown, PausedShown(p))

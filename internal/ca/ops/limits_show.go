@@ -19,6 +19,7 @@ func showLimits(ctx context.Context, env Env, subjects []string) (shown []Bucket
 		return nil, rpc.Refuse("%d subjects are too many: at most %d", len(subjects), maxAsked)
 	}
 	err = env.DB.View(ctx, func(tx *store.Tx) error {
+		shown = nil
 		for _, subject := range subjects {
 			buckets, err := bucketsOf(tx, env, accountID(subject))
 			if err != nil {

@@ -32,7 +32,7 @@ func authority(t *testing.T, path string) (env ops.Env, closeAll func()) {
 			t.Fatal(err)
 		}
 	}
-	db, err := store.Open(t.Context(), store.Config{Path: dir.Database()})
+	db, err := store.Open(t.Context(), store.Config{Path: dir.Database(), Twice: true})
 	if err != nil {
 		t.Fatal(err)
 	}

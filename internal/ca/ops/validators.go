@@ -90,6 +90,7 @@ func createValidatorToken(ctx context.Context, env Env, r ValidatorTokenRequest)
 
 func listValidators(ctx context.Context, env Env, _ struct{}) (shown []ValidatorShown, err error) {
 	err = env.DB.View(ctx, func(tx *store.Tx) error {
+		shown = nil
 		list, err := tx.Validators(MaxValidators)
 		for _, v := range list {
 			state := "answers"

@@ -42,7 +42,7 @@ func check(t *testing.T, err error) {
 
 func newMachines(t *testing.T) *machines {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db")})
+	db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db"), Twice: true})
 	check(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	certificate, key, err := roles.NewAuthority(time.Now())
@@ -163,16 +163,16 @@ func (m *machines) obtain(front *work.Remote) string {
 		a, err := tx.Authz(authz.ID)
 		return a.Status == acme.StatusValid, err
 	})
+	before := order
 	check(m.t, m.db.Update(m.t.Context(), func(tx *store.Tx) error {
-		authzs, err := tx.Authzs(order.Authzs)
+		authzs, err := tx.Authzs(before.Authzs)
 		if err != nil {
 			return err
 		}
-		after, problem := order.Finalize(authzs, csr, front.Lease(tx.Now), tx.Now)
+		after, problem := before.Finalize(authzs, csr, front.Lease(tx.Now), tx.Now)
 		if problem != nil {
 			return problem
 		}
-		before := order
 		order = after
 		return tx.UpdateOrder(before, after)
 	}))

@@ -2,7 +2,8 @@
 // database every few seconds that it is there, and reads who else is.
 //
 // The database is trusted with that: an attacker who can write to it can keep roles from finding each other, and have
-// a host that was removed be called again. They cannot make a host a role: that takes a certificate of the roles' CA.
+// a host that was removed be called again. They cannot take the place of one that is there, since calls go only to the key
+// that joined and a certificate of the roles' CA. The users of fronts and workers may write none of that but who is there.
 package presence
 
 import (
@@ -139,8 +140,9 @@ func (p *Presence) leave(ctx context.Context) {
 func (p *Presence) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	next := sight{at: time.Now(), members: make(map[rpc.Peer][]byte)}
+	var next sight
 	err := p.DB.View(ctx, func(tx *store.Tx) error {
+		next = sight{at: time.Now(), members: make(map[rpc.Peer][]byte)}
 		members, err := tx.Members(maxNodes)
 		if err != nil {
 			return err

@@ -24,7 +24,7 @@ type cluster struct {
 func inBubble(t *testing.T, test func(t *testing.T, c *cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db")})
+		db, err := store.Open(t.Context(), store.Config{Path: filepath.Join(t.TempDir(), "db"), Twice: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,6 +24,8 @@ type JoinRequest struct {
 	ID     string `json:"id"`     // of the token
 	Secret []byte `json:"secret"` // of the token
 	CSR    []byte `json:"csr"`    // PKCS #10 (RFC 2986), DER; only its key counts
+	// Node is what the machine is called already, "" if it is new: a token for another one is not spent on it.
+	Node string `json:"node,omitempty"`
 }
 
 // JoinResponse is who the machine is from now on.
@@ -42,8 +44,11 @@ func ClusterRoles() []string {
 // CheckRoles says what is wrong with the roles that a token is to be for.
 func CheckRoles(roles []string) error {
 	for i, role := range roles {
-		if !slices.Contains(ClusterRoles(), role) || slices.Contains(roles[:i], role) {
-			return fmt.Errorf("%.40q is no role for a token, or there twice: it takes some of %s", role, strings.Join(ClusterRoles(), ", "))
+		switch {
+		case !slices.Contains(ClusterRoles(), role):
+			return fmt.Errorf("%.40q is no role for a token: it takes some of %s", role, strings.Join(ClusterRoles(), ", "))
+		case slices.Contains(roles[:i], role):
+			return fmt.Errorf("the role %s is there twice", role)
 		}
 	}
 	if len(roles) == 0 {
@@ -62,7 +67,9 @@ func (m *Machine) Join(ctx context.Context, url string, token Token) error {
 	transport := &http.Transport{TLSClientConfig: rpc.PinnedConfig(token.CA)}
 	defer transport.CloseIdleConnections()
 	client := rpc.Client{URL: url, HTTP: &http.Client{Transport: transport, Timeout: 30 * time.Second}, Limit: maxFile}
-	response, err := rpc.Call[JoinRequest, JoinResponse](ctx, client, JoinMethod, JoinRequest{ID: token.Name(), Secret: token.Secret[:], CSR: csr})
+	response, err := rpc.Call[JoinRequest, JoinResponse](ctx, client, JoinMethod, JoinRequest{
+		ID: token.Name(), Secret: token.Secret[:], CSR: csr, Node: m.Node(),
+	})
 	var refused *rpc.Refusal
 	if errors.As(err, &refused) {
 		return fmt.Errorf("the cluster refused: %w", err)

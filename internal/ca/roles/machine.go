@@ -118,7 +118,7 @@ func (m *Machine) Identity(role string) (rpc.Identity, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.current[role] == nil {
-		return rpc.Identity{}, fmt.Errorf("this machine has not joined as %s: run `cairn token --roles %s` where the signer runs, and here the command that it prints", role, role)
+		return rpc.Identity{}, fmt.Errorf("this machine has not joined as %s: run `cairn token --roles %s --name NODE` where the signer runs, and here the command that it prints", role, role)
 	}
 	return rpc.Identity{CA: m.ca, Certificate: func() (*tls.Certificate, error) {
 		m.mu.Lock()

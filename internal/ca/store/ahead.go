@@ -99,5 +99,8 @@ func (c *collector) survives(error) bool { return false }
 // Look is View for what is usually one read: on a server that one needs no transaction around it. Where fn
 // reads more, it runs again, in a View.
 func (db *DB) Look(ctx context.Context, fn func(*Tx) error) error {
+	if db.twice {
+		return db.View(ctx, fn) // to undo what the first run did takes a transaction
+	}
 	return db.watch(ctx, false, fn, db.engine.look)
 }

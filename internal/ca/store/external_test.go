@@ -24,7 +24,7 @@ func externalAccounts(t *testing.T, db *store.DB, a rules.Account) {
 		_, errE := tx.Standing(a.ID, 1)
 		_, errF := tx.RevokeSiblings([]byte{1}, 1)
 		_, errG := tx.WithoutKey(1)
-		_, errH := tx.BlockedKeys(nil, 1)
+		_, errH := tx.BlockedKeys(time.Time{}, nil, 1)
 		_, errI := tx.Secret("links")
 		return errors.Join(errA, errB, errC, errD, errE, errF, errG, errH, errI)
 	})

@@ -63,13 +63,14 @@ func (tx *Tx) Order(id string) (o rules.Order, err error) {
 }
 
 // UpdateOrder saves what has come to an order since it was before: its facts and
-// its lease. ErrConflict: somebody has taken up, put off or ended the work on it since.
+// its lease. ErrConflict: somebody has taken up, put off or ended the work on it since. The CSR and the serial are compared
+// as well, since an order that has ended has no lease, as had the one that was placed.
 func (tx *Tx) UpdateOrder(before, after rules.Order) error {
 	if err := tx.swap(`UPDATE orders SET csr = $1, csr_digest = $2, serial = $3, error = $4, due = $5, lease_until = $6, lease_by = $7
-		WHERE id = $8 AND due = $9 AND lease_until = $10 AND lease_by = $11`,
+		WHERE id = $8 AND due = $9 AND lease_until = $10 AND lease_by = $11 AND csr_digest = $12 AND serial = $13`,
 		after.CSR, after.CSRDigest, after.Serial, problemText(after.Error),
 		millis(after.Lease.Due), millis(after.Lease.Until), after.Lease.By,
-		before.ID, millis(before.Lease.Due), millis(before.Lease.Until), before.Lease.By); err != nil {
+		before.ID, millis(before.Lease.Due), millis(before.Lease.Until), before.Lease.By, before.CSRDigest, before.Serial); err != nil {
 		return fmt.Errorf("order %s: %w", before.ID, err)
 	}
 	return nil

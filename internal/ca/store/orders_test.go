@@ -94,6 +94,8 @@ func testOrderConflicts(t *testing.T, open opener) {
 	done := later.Issued("00ff")
 	update(t, db, func(tx *store.Tx) error { return tx.UpdateOrder(later, done) })
 	refused(t, db, store.ErrConflict, func(tx *store.Tx) error { return tx.UpdateOrder(later, mine) })
+	// Nobody has a lease on it, as before it was finalized: who read it then, and was stopped until now, has lost too.
+	refused(t, db, store.ErrConflict, func(tx *store.Tx) error { return tx.UpdateOrder(free, mine) })
 	sameOrder(t, getOrder(t, db, free.ID), done)
 	refused(t, db, store.ErrConflict, func(tx *store.Tx) error {
 		missing := done

@@ -283,6 +283,8 @@ func (db *serverDB) judge(begin string, err, cause error) (worth int, _ error) {
 		return contendedRuns, fmt.Errorf("%w: %w", ErrBusy, err)
 	case "55P03", "57014": // lock_not_available, query_canceled: enough time has passed
 		return 0, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case "42501": // insufficient_privilege
+		return 0, fmt.Errorf("%w: %w", ErrDenied, err)
 	case "25006": // read_only_sql_transaction: the primary is another one now
 		if begin != beginUpdate {
 			return 0, err

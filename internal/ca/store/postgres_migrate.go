@@ -155,7 +155,12 @@ func (m migrator) run(ctx context.Context, steps []step) error {
 	if err := at.check(int64(len(steps)), 0); err != nil {
 		return err
 	}
-	if err := m.patiently(ctx, func() error { return m.exec(ctx, createVersions) }); err != nil {
+	err = m.patiently(ctx, func() error { return m.exec(ctx, createVersions) })
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "42501" { // insufficient_privilege
+		return fmt.Errorf("its user may not make tables there: run 'cairn migrate' as one who may, its owner say: %w", err)
+	}
+	if err != nil {
 		return fmt.Errorf("making the table of versions: %w", err)
 	}
 	for _, s := range steps {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 )
@@ -37,10 +38,11 @@ func (tx *Tx) WithoutKey(limit int) ([]rules.Certificate, error) {
 	return list, nil
 }
 
-// BlockedKeys lists at most limit keys that are blocked, by their digests, rising, from the one after a given digest.
-func (tx *Tx) BlockedKeys(after []byte, limit int) (keys [][]byte, err error) {
+// BlockedKeys lists at most limit keys that were blocked at since or later, by their digests, rising, from the one after a
+// given digest.
+func (tx *Tx) BlockedKeys(since time.Time, after []byte, limit int) (keys [][]byte, err error) {
 	err = tx.each(func(r *row) error { keys = append(keys, r.blob()); return nil },
-		`SELECT spki FROM blocked_keys WHERE spki > $1 ORDER BY spki LIMIT $2`, after, int64(limit))
+		`SELECT spki FROM blocked_keys WHERE blocked >= $1 AND spki > $2 ORDER BY spki LIMIT $3`, millis(since), after, int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("blocked keys: %w", err)
 	}

@@ -31,6 +31,8 @@ var (
 	// ErrUnavailable: the database cannot be reached, or does not answer in time. An Update that
 	// fails with it may have happened nevertheless.
 	ErrUnavailable = errors.New("the database does not answer")
+	// ErrDenied: the database's user lacks a privilege.
+	ErrDenied = errors.New("the user of the database may not do that: 'cairn migrate --grant ROLE=USER' lets one do what a role needs")
 	// ErrOutdated: the schema of the database is older than this program can work with.
 	ErrOutdated = errors.New("the database has an old schema: run 'cairn migrate'")
 )
@@ -59,6 +61,10 @@ type Config struct {
 	Connections int
 	// Create makes the schema in a PostgreSQL database that is entirely empty. Otherwise only Migrate changes a schema there.
 	Create bool
+
+	// Twice is for tests: each function of View and Update runs a second time, and what its first run wrote is undone. So
+	// it comes to light where something is left of a run that does not count.
+	Twice bool
 }
 
 // DB is an open database. It is safe for concurrent use. A SQLite file is to be
@@ -68,6 +74,7 @@ type DB struct {
 
 	observe func(context.Context, Transaction) // nil for nobody
 	updates load.Gauge                         // that have not been answered
+	twice   bool
 }
 
 // engine runs transactions. There are two: a file with one writer (sqlite.go) and a pool of
@@ -106,13 +113,13 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &DB{engine: engine, observe: c.Observe}, nil
+		return &DB{engine: engine, observe: c.Observe, twice: c.Twice}, nil
 	}
 	engine, err := openFile(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	return &DB{engine: engine, observe: c.Observe}, nil
+	return &DB{engine: engine, observe: c.Observe, twice: c.Twice}, nil
 }
 
 // Shared reports whether other processes may use the database at the same time.
@@ -136,13 +143,26 @@ func (db *DB) Shared() bool {
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	entry := db.updates.Begin()
 	defer db.updates.End(entry)
-	return db.watch(ctx, true, fn, db.engine.update)
+	return db.watch(ctx, true, db.ready(fn), db.engine.update)
 }
 
 // View runs fn on one moment of the database, in the caller's goroutine. fn reads
 // only, does not wait for anything, calls neither View nor Update, and may run several times.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	return db.watch(ctx, false, fn, db.engine.view)
+	return db.watch(ctx, false, db.ready(fn), db.engine.view)
+}
+
+// ready has fn run twice, if all are to.
+func (db *DB) ready(fn func(*Tx) error) func(*Tx) error {
+	if !db.twice {
+		return fn
+	}
+	return func(tx *Tx) error {
+		if err := tx.rehearse(fn); err != nil {
+			return err
+		}
+		return fn(tx)
+	}
 }
 
 // Close finishes the updates that wait, waits for the views that run and closes

@@ -129,3 +129,15 @@ func (tx *Tx) check(err error) error {
 	}
 	return err
 }
+
+// rehearse runs fn and undoes what it did; see Config.Twice.
+func (tx *Tx) rehearse(fn func(*Tx) error) error {
+	if _, err := tx.exec("SAVEPOINT rehearsal"); err != nil {
+		return err
+	}
+	before := *tx
+	_ = fn(tx) // whatever it says, it is asked again
+	*tx = before
+	_, err := tx.exec("ROLLBACK TO rehearsal")
+	return err
+}

@@ -29,6 +29,7 @@ func (b *bench) left() string {
 	b.t.Helper()
 	text := ""
 	err := b.db.View(context.Background(), func(tx *store.Tx) error {
+		text = ""
 		a := rules.Authz{Account: b.account.ID}
 		a.Identifier.Type, a.Identifier.Value = "dns", "a.test"
 		charges, err := tx.Charges(failureLimits, failureLimits.ForFailure(a.Account, a.Identifier))

@@ -97,7 +97,7 @@ func (w *Worker) beforeSigning(ctx context.Context, o rules.Order, public crypto
 	if err != nil {
 		return false, nil, err
 	}
-	err = w.DB.Look(ctx, func(tx *store.Tx) error {
+	err = w.DB.Look(ctx, func(tx *store.Tx) (err error) {
 		if blocked, err = tx.KeyBlocked(digest); err != nil || blocked || !w.Config.CAA.AppliesToAny(o.Identifiers) {
 			return err
 		}

@@ -24,6 +24,7 @@ var _ sign.Journal = Journal{}
 // Lookup finds what was reserved or issued for an order; see sign.Journal.
 func (j Journal) Lookup(ctx context.Context, order string) (entry sign.Entry, found bool, err error) {
 	err = j.DB.Look(ctx, func(tx *store.Tx) error { // most have none
+		entry, found = sign.Entry{}, false
 		c, err := tx.CertificateOf(order)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil

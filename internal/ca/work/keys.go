@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/ca/rules"
 	"github.com/cairn-ca/cairn/internal/ca/store"
@@ -12,15 +13,46 @@ import (
 // keyBatch is how many certificates one transaction of FollowKeys changes.
 const keyBatch = 200
 
-// FollowKeys finishes what is left to do about the keys of certificates, and returns: it notes them where an
-// older program did not, and revokes what is left of the certificates of compromised keys.
+// followBack is how long before the last look the keys were blocked at most that are looked at again. No transaction is
+// open for as long.
+const followBack = 10 * time.Minute
+
+// FollowKeys finishes what is left to do about the keys of certificates: it notes them where an older program
+// did not, and revokes what is left of the certificates of compromised keys.
+//
+// Where no other process uses the database it returns then. Otherwise it goes on until ctx ends: while one process
+// blocks a key, another may record a certificate for it, and neither sees what the other has not committed.
 func (w *Worker) FollowKeys(ctx context.Context) {
 	if err := w.noteKeys(ctx); err != nil && ctx.Err() == nil {
 		w.Log.Error("noting the keys of older certificates failed", "error", err)
 	}
-	if err := w.revokeCompromised(ctx); err != nil && ctx.Err() == nil {
-		w.Log.Error("revoking the certificates of compromised keys failed", "error", err)
+	since := w.followBlocked(ctx, time.Time{})
+	if !w.DB.Shared() {
+		return
 	}
+	tick := time.NewTicker(w.Follow)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			since = w.followBlocked(ctx, since)
+		}
+	}
+}
+
+// followBlocked revokes what is left of the certificates of keys that were blocked at since or later, and returns since
+// when it is to look the next time.
+func (w *Worker) followBlocked(ctx context.Context, since time.Time) (next time.Time) {
+	looked, err := w.revokeCompromised(ctx, since)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.Log.Error("revoking the certificates of compromised keys failed", "error", err)
+		}
+		return since
+	}
+	return looked.Add(-followBack)
 }
 
 // noteKeys notes the keys of certificates that were issued before keys were noted.
@@ -74,30 +106,44 @@ func withKey(tx *store.Tx, c rules.Certificate, key []byte) (rules.Certificate, 
 	return c, err
 }
 
-// revokeCompromised revokes what a crash left of the certificates of compromised keys.
-func (w *Worker) revokeCompromised(ctx context.Context) error {
+// revokeCompromised revokes what a crash or a race left of the certificates of compromised keys: those that were blocked at
+// since or later. It returns when, by the database's clock, it began.
+func (w *Worker) revokeCompromised(ctx context.Context, since time.Time) (began time.Time, err error) {
 	after := []byte{}
 	for {
 		var keys [][]byte
+		var now time.Time
 		if err := w.DB.View(ctx, func(tx *store.Tx) (err error) {
-			keys, err = tx.BlockedKeys(after, keyBatch)
+			now = tx.Now
+			keys, err = tx.BlockedKeys(since, after, keyBatch)
 			return err
 		}); err != nil {
-			return err
+			return began, err
+		}
+		if began.IsZero() {
+			began = now
 		}
 		for _, key := range keys {
-			for n := keyBatch; n == keyBatch; {
-				if err := w.DB.Update(ctx, func(tx *store.Tx) (err error) {
-					n, err = tx.RevokeSiblings(key, keyBatch)
-					return err
-				}); err != nil {
-					return fmt.Errorf("key %x: %w", key, err)
-				}
+			if err := w.revokeSiblings(ctx, key); err != nil {
+				return began, fmt.Errorf("key %x: %w", key, err)
 			}
 			after = key
 		}
 		if len(keys) < keyBatch {
-			return nil
+			return began, nil
 		}
 	}
+}
+
+// revokeSiblings revokes the certificates for a key.
+func (w *Worker) revokeSiblings(ctx context.Context, key []byte) error {
+	for n := keyBatch; n == keyBatch; {
+		if err := w.DB.Update(ctx, func(tx *store.Tx) (err error) {
+			n, err = tx.RevokeSiblings(key, keyBatch)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

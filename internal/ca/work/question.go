@@ -46,6 +46,7 @@ func (w *Worker) persist(ctx context.Context, account, url string) (*validate.Pe
 	}
 	p.HashPrefix = w.Proving.HashPrefix
 	err := w.DB.View(ctx, func(tx *store.Tx) error {
+		p.Accounts = nil
 		thumbprints, err := tx.Thumbprints(account)
 		for _, thumbprint := range thumbprints {
 			p.Accounts = append(p.Accounts, validate.Account{URL: url, Thumbprint: thumbprint})

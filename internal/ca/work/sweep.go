@@ -106,6 +106,7 @@ func (c *cleaner) sweep(ctx context.Context, s *sweep) error {
 func (w *Worker) sweepOrders(ctx context.Context, after, before string) (last string, err error) {
 	var going []rules.Order
 	if err := w.DB.View(ctx, func(tx *store.Tx) error {
+		going, last = nil, ""
 		orders, err := tx.OldOrders(after, before, cleanUpBatch)
 		for _, o := range orders {
 			last = o.ID
@@ -124,6 +125,7 @@ func (w *Worker) sweepOrders(ctx context.Context, after, before string) (last st
 func (w *Worker) sweepAuthzs(ctx context.Context, after, before string) (last string, err error) {
 	var going []rules.Authz
 	if err := w.DB.View(ctx, func(tx *store.Tx) error {
+		going, last = nil, ""
 		authzs, err := tx.OldAuthzs(after, before, cleanUpBatch)
 		for _, a := range authzs {
 			last = a.ID
@@ -148,6 +150,7 @@ type ended struct {
 func (w *Worker) sweepCertificates(ctx context.Context, after, before string) (last string, err error) {
 	var list []ended
 	if err := w.DB.View(ctx, func(tx *store.Tx) error {
+		last = ""
 		issuances, err := tx.OldIssuances(after, before, cleanUpBatch)
 		if err != nil {
 			return err

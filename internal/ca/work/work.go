@@ -61,6 +61,7 @@ type Config struct {
 	Poll        time.Duration // how often lapsed leases are looked for; 0 means 1 s
 	Pause       time.Duration // before work that failed for an internal reason is tried again; 0 means 10 s
 	Again       time.Duration // before a validation that failed for now is tried again; doubled each time; 0 means 3 s
+	Follow      time.Duration // how often FollowKeys looks at keys that were blocked of late; 0 means 1 min
 
 	Retention rules.Retention // what CleanUp leaves; a field that is 0 means that of rules.DefaultRetention
 	Profiles  []rules.Profile // those that are offered: how long CleanUp expects records to last; none means rules.Classic
@@ -98,6 +99,7 @@ func New(c Config) *Worker {
 	setDefault(&c.Poll, time.Second)
 	setDefault(&c.Pause, 10*time.Second)
 	setDefault(&c.Again, 3*time.Second)
+	setDefault(&c.Follow, time.Minute)
 	if len(c.Profiles) == 0 {
 		c.Profiles = []rules.Profile{rules.Classic()}
 	}

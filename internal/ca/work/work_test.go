@@ -75,7 +75,7 @@ func inBubble(t *testing.T, test func(t *testing.T, b *bench)) {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "db")
-	db, err := store.Open(t.Context(), store.Config{Path: file})
+	db, err := store.Open(t.Context(), store.Config{Path: file, Twice: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -180,6 +180,8 @@ CREATE TABLE IF NOT EXISTS blocked_keys (
 	spki    BYTEA  NOT NULL PRIMARY KEY
 );
 
+CREATE INDEX IF NOT EXISTS blocked_keys_at ON blocked_keys (blocked ASC);
+
 CREATE TABLE IF NOT EXISTS validators (
 	added    BIGINT NOT NULL,
 	seen     BIGINT NOT NULL,

@@ -60,3 +60,6 @@ CREATE INDEX authzs_of ON authzs (value, account, status, expires);
 -- The serial is in the row.
 DROP INDEX certificates_of_key;
 CREATE INDEX certificates_of_key ON certificates (spki);
+
+-- Which keys were blocked of late.
+CREATE INDEX blocked_keys_at ON blocked_keys (blocked);
