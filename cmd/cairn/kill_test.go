@@ -203,15 +203,13 @@ func (l *load) run(ctx context.Context, t *testing.T, n int) {
 			}
 		}
 		l.all.Go(func() {
-			for next := 0; ctx.Err() == nil; next++ {
-				for client := clients[next%len(clients)]; ctx.Err() == nil; {
-					succeeded, last := l.once(ctx, client)
-					if last {
-						return
-					}
-					if succeeded {
-						break
-					}
+			for next := 0; ctx.Err() == nil; {
+				succeeded, last := l.once(ctx, clients[next%len(clients)])
+				if last {
+					return
+				}
+				if succeeded {
+					next++
 				}
 			}
 		})
