@@ -31,8 +31,8 @@ fuzz: ## the fuzz functions of what reads the network, 20 s each (FUZZTIME=10m f
 	scripts/fuzz
 
 SOAK ?= 10m
-soak: needs build ## a cluster under load whose parts break, for SOAK (10m): memory, descriptors, database and waits in the log
-	$(GO) test ./cmd/cairn -run '^TestClusterOutages$$' -v -count=1 -timeout 0 -soak $(SOAK)
+soak: needs build ## a cluster under load whose parts break, twice for SOAK (10m): memory, descriptors, database and waits in the log
+	$(GO) test ./cmd/cairn -run '^TestCluster(Outages|Networks)$$' -v -count=1 -timeout 0 -soak $(SOAK)
 
 # Packages whose benchmarks are of one piece each; BENCH=JWS takes some of them.
 PIECES := ./acme ./internal/ca/rules ./internal/ca/store ./internal/ca/front ./internal/ca/sign

@@ -215,7 +215,12 @@ type balancer struct {
 
 func newBalancer(t *testing.T, backends []string) *balancer {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return newBalancerAt(t, "127.0.0.1:0", backends)
+}
+
+func newBalancerAt(t *testing.T, address string, backends []string) *balancer {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

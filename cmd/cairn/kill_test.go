@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/x509"
@@ -178,6 +179,8 @@ type load struct {
 	apart     bool // each request has a connection of its own
 	shared    int  // how many of the clients have one account, that of key
 	key       crypto.Signer
+	name      string // what they obtain certificates for; "" is www.localhost
+	accounts  int    // how many each of the others has, and uses in turn; 0 is one
 
 	mu       sync.Mutex
 	obtained []*catest.Obtained
@@ -186,28 +189,44 @@ type load struct {
 	all      sync.WaitGroup
 }
 
-// run starts n clients with an account each. They go on until finish.
+// run starts n clients with accounts of their own, or that of key. They go on until finish.
 func (l *load) run(ctx context.Context, t *testing.T, n int) {
 	l.enough = make(chan struct{})
+	l.name = cmp.Or(l.name, "www.localhost")
 	for i := range n {
-		key := catest.NewKey(t)
+		var clients []*acme.Client
 		if i < l.shared {
-			key = l.key
-		}
-		client := catest.NewClientWithKey(t, l.directory, l.root, key)
-		if l.apart {
-			client = catest.NewClientWithoutKeepAlive(t, l.directory, l.root, key)
+			clients = append(clients, l.client(t, l.key))
+		} else {
+			for range max(l.accounts, 1) {
+				clients = append(clients, l.client(t, catest.NewKey(t)))
+			}
 		}
 		l.all.Go(func() {
-			for ctx.Err() == nil && !l.once(ctx, client) {
+			for next := 0; ctx.Err() == nil; {
+				succeeded, last := l.once(ctx, clients[next%len(clients)])
+				if last {
+					return
+				}
+				if succeeded {
+					next++
+				}
 			}
 		})
 	}
 }
 
-// once obtains one certificate, or fails because the server is away. It reports
-// whether this was the last: one that succeeded after finish was called.
-func (l *load) once(ctx context.Context, client *acme.Client) (last bool) {
+func (l *load) client(t *testing.T, key crypto.Signer) *acme.Client {
+	t.Helper()
+	if l.apart {
+		return catest.NewClientWithoutKeepAlive(t, l.directory, l.root, key)
+	}
+	return catest.NewClientWithKey(t, l.directory, l.root, key)
+}
+
+// once obtains one certificate, or fails because the server is away. It reports whether it
+// succeeded, and whether this was the last: one that succeeded after finish was called.
+func (l *load) once(ctx context.Context, client *acme.Client) (succeeded, last bool) {
 	select {
 	case <-l.enough:
 		last = true
@@ -218,20 +237,20 @@ func (l *load) once(ctx context.Context, client *acme.Client) (last bool) {
 	if client.AccountURL() == "" {
 		if _, err := client.Register(ctx, acme.NewAccount{}); err != nil {
 			after(ctx, 20*time.Millisecond)
-			return false
+			return false, false
 		}
 	}
 	begin := time.Now()
-	got, err := catest.Obtain(ctx, client, l.responder, "www.localhost")
+	got, err := catest.Obtain(ctx, client, l.responder, l.name)
 	if err != nil {
 		after(ctx, 20*time.Millisecond)
-		return false
+		return false, false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.took = append(l.took, time.Since(begin))
 	l.obtained = append(l.obtained, got)
-	return last
+	return true, last
 }
 
 // finish lets every client succeed once more and then end.

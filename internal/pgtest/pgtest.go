@@ -123,6 +123,16 @@ func start(settings ...string) (_ *Server, err error) {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
+// Program is the path of one of PostgreSQL's programs, for a test that runs it in its own way.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := findPrograms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name)
+}
+
 // findPrograms finds the directory with the programs of the newest PostgreSQL.
 func findPrograms() (string, error) {
 	dirs, err := filepath.Glob("/usr/lib/postgresql/*/bin") // Debian's place
