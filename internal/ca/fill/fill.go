@@ -246,10 +246,10 @@ func (f *filler) moment(n int) time.Time {
 }
 
 // serial is the serial number of certificate n of a fill: the same in each run of it. As all of the
-// authority's, it begins with the minutes since 1970.
+// authority's, it begins with the minutes since 1970 (sign.Signer), and its second bit is set.
 func (f *filler) serial(n int) string {
 	var octets [4 + 8 + 8]byte
-	binary.BigEndian.PutUint32(octets[:], uint32(f.moment(n).Unix()/60))
+	binary.BigEndian.PutUint32(octets[:], uint32(f.moment(n).Unix()/60)|1<<30)
 	binary.BigEndian.PutUint64(octets[4:], f.place(n))
 	binary.BigEndian.PutUint64(octets[12:], mix(uint64(n)^uint64(f.count)<<32))
 	return hex.EncodeToString(octets[:serialLength])

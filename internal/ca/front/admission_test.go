@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -56,8 +57,9 @@ func TestShed(t *testing.T) {
 func (a *authority) hold() (release func()) {
 	a.t.Helper()
 	held, hold, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	var once sync.Once // the function may run several times
 	go func() {
-		ended <- a.db.Update(context.Background(), func(*store.Tx) error { close(held); <-hold; return nil })
+		ended <- a.db.Update(context.Background(), func(*store.Tx) error { once.Do(func() { close(held) }); <-hold; return nil })
 	}()
 	<-held
 	return func() {

@@ -118,11 +118,12 @@ func keyIdentifier(pub crypto.PublicKey) ([]byte, error) {
 }
 
 // newSerial draws a serial number of 19 octets: the minutes since 1970 in four, and 120 bits from a CSPRNG
-// (RFC 5280 §4.1.2.2: positive, at most 20 octets; BR §7.1: at least 64 random bits, not sequential).
+// (RFC 5280 §4.1.2.2: positive, at most 20 octets; BR §7.1: at least 64 random bits, not sequential). Its second bit
+// is set, so that it has as many hexadecimal digits for those who leave out the first zero.
 // What begins with its time is stored beside what is made at the same time, however many
 // certificates there are; a certificate says when it was made anyway.
 func newSerial(now time.Time) []byte {
-	serial := binary.BigEndian.AppendUint32(make([]byte, 0, 19), uint32(now.Unix()/60)) // positive until 6053
+	serial := binary.BigEndian.AppendUint32(make([]byte, 0, 19), uint32(now.Unix()/60)|1<<30) // so until 4011
 	serial = serial[:19]
 	_, _ = rand.Read(serial[4:]) // crypto/rand.Read never fails since Go 1.24: it ends the program instead
 	return serial
