@@ -50,7 +50,7 @@ const (
 	ordersSpread = 29 * day
 )
 
-// ErrUsed: somebody's accounts are in the database. A fill does not wait for the disk, so that a loss of power
+// ErrUsed says that somebody's accounts are in the database. A fill does not wait for the disk, so that a loss of power
 // could cost what was there before, and its rows cannot be taken out again.
 var ErrUsed = errors.New("the authority has accounts: fill one that was made to be measured")
 
