@@ -29,7 +29,7 @@ import (
 //	prove        killed before: the challenge's answer is committed, nobody has looked
 //	             killed after: before the authorization is settled
 //	certificate  killed before: after 1, finalize's commit
-//	             killed after: after 7, before the order is valid
+//	             killed after: after 7
 //	lookup       killed before or after: before or after 2. The first attempt does not look, so it loses its
 //	             reservation, and the fault is at the second one
 //	reserve      killed before: after 3; killed after: after 4
@@ -41,7 +41,7 @@ var (
 
 // moments are answers that the client was given, each after a commit. A crash right after
 // one loses nothing of it: the order, the settled authorization, finalize's commit and
-// issuance (row 1, or 8 if it was quick), the valid order (row 8), the certificate.
+// issuance (row 1, or 6 if it was quick), the valid order (row 6), the certificate.
 var moments = []string{"ordered", "proven", "finalized", "valid", "fetched"}
 
 // TestFailureTable lets every step of an issuance go wrong once in every way. The client's

@@ -25,14 +25,8 @@ func (w *Worker) issue(ctx context.Context, o rules.Order, csr rules.CSR) (rules
 			return w.end(ctx, o, o.Fail(problem)) // checked before finalize; only a stricter program gets here
 		}
 	}
-	// The key may have been reported as compromised since the order was finalized. Where that was a moment ago, the
-	// journal's look at it is soon enough: it revokes the certificate as it is recorded.
-	var blocked bool
-	var outdated []rules.Recheck
-	var err error
-	if !first || w.Config.CAA.AppliesToAny(o.Identifiers) {
-		blocked, outdated, err = w.beforeSigning(ctx, o, csr.PublicKey)
-	}
+	// The key may have been reported as compromised since the order was finalized, which can be a while ago under load.
+	blocked, outdated, err := w.beforeSigning(ctx, o, csr.PublicKey)
 	switch {
 	case err != nil:
 		return rules.Ended{}, w.putOffOrder(o, err)
