@@ -336,7 +336,9 @@ func TestC07FailedProofsAreReportedAndForgotten(t *testing.T) {
 // silent is a solver that shows nothing to the CA.
 type silent struct{ presented, cleaned int }
 
-func (s *silent) Type() acme.ChallengeType                       { return acme.HTTP01 }
+func (s *silent) Types(acme.Identifier, bool) []acme.ChallengeType {
+	return []acme.ChallengeType{acme.HTTP01}
+}
 func (s *silent) Present(context.Context, renew.Challenge) error { s.presented++; return nil }
 func (s *silent) CleanUp(context.Context, renew.Challenge) error { s.cleaned++; return nil }
 

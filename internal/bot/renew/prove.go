@@ -60,10 +60,8 @@ func (o *Obtainer) prove(ctx context.Context, want Want, order *acme.Order) (err
 		presented++
 	}
 	if waiter, ok := o.config.Solver.(Waiter); ok {
-		for _, p := range todo {
-			if err := waiter.Wait(ctx, p.proof); err != nil {
-				return err
-			}
+		if err := waiter.Wait(ctx, proofs(todo)); err != nil {
+			return err
 		}
 	}
 	for _, p := range todo {
@@ -99,13 +97,40 @@ func (o *Obtainer) pending(ctx context.Context, want Want, order *acme.Order) ([
 		if err != nil {
 			return nil, err
 		}
-		todo = append(todo, pending{url: url, challenge: challenge, proof: Challenge{
-			Identifier:       authorization.Identifier,
-			Token:            challenge.Token,
-			KeyAuthorization: o.config.Client.KeyAuthorization(challenge.Token),
-		}})
+		todo = append(todo, pending{url: url, challenge: challenge, proof: o.proof(authorization, challenge)})
+	}
+	all := make([]acme.Identifier, len(todo))
+	for i := range todo {
+		all[i] = todo[i].proof.Identifier
+	}
+	for i := range todo {
+		todo[i].proof.All, todo[i].proof.Index = all, i
 	}
 	return todo, nil
+}
+
+// proof says what has to be shown for a challenge.
+func (o *Obtainer) proof(a *acme.Authorization, c acme.Challenge) Challenge {
+	p := Challenge{
+		Type: c.Type, Identifier: a.Identifier, Wildcard: a.Wildcard, Token: c.Token,
+		Account: o.config.Client.AccountURL(), IssuerDomains: c.IssuerDomains,
+	}
+	if len(p.IssuerDomains) == 0 {
+		p.IssuerDomains = c.IssuerDomainNames
+	}
+	if c.Token != "" {
+		p.KeyAuthorization = o.config.Client.KeyAuthorization(c.Token)
+	}
+	return p
+}
+
+// proofs are those of todo.
+func proofs(todo []pending) []Challenge {
+	list := make([]Challenge, len(todo))
+	for i, p := range todo {
+		list[i] = p.proof
+	}
+	return list
 }
 
 // needs reports whether an authorization is for one of the names; it leaves out "*." (RFC 8555 §7.1.4).
@@ -118,19 +143,30 @@ func (w Want) needs(a *acme.Authorization) bool {
 
 // choose finds the challenge that the solver can answer.
 func (o *Obtainer) choose(a *acme.Authorization) (acme.Challenge, error) {
-	want := o.config.Solver.Type()
-	var offered []string
-	for _, challenge := range a.Challenges {
-		if challenge.Type == want {
-			return challenge, CheckToken(a.Identifier, challenge.Token)
+	want := o.config.Solver.Types(a.Identifier, a.Wildcard)
+	for _, kind := range want {
+		for _, challenge := range a.Challenges {
+			switch {
+			case challenge.Type != kind:
+			case kind == acme.DNSPersist01 && challenge.Token == "":
+				return challenge, nil // it has no token (draft-ietf-acme-dns-persist §3)
+			default:
+				return challenge, CheckToken(a.Identifier, challenge.Token)
+			}
 		}
+	}
+	var answered, offered []string
+	for _, kind := range want {
+		answered = append(answered, string(kind))
+	}
+	for _, challenge := range a.Challenges {
 		offered = append(offered, string(challenge.Type))
 	}
 	name := a.Identifier.Value
 	if a.Wildcard {
 		name = "*." + name
 	}
-	return acme.Challenge{}, fmt.Errorf("the CA offers no %s challenge for %s, only %q", want, name, offered)
+	return acme.Challenge{}, fmt.Errorf("the CA offers no %s challenge for %s, only %q", strings.Join(answered, " or "), name, offered)
 }
 
 // minToken is how many characters of base64url the 128 bits of entropy take that RFC 8555

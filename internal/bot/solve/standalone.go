@@ -55,8 +55,10 @@ func NewStandalone(c StandaloneConfig) (*Standalone, error) {
 	return &Standalone{config: c, answers: make(map[string]string)}, nil
 }
 
-// Type is http-01.
-func (s *Standalone) Type() acme.ChallengeType { return acme.HTTP01 }
+// Types is http-01.
+func (s *Standalone) Types(acme.Identifier, bool) []acme.ChallengeType {
+	return []acme.ChallengeType{acme.HTTP01}
+}
 
 // Present starts the server if it does not run, and has it answer c.
 func (s *Standalone) Present(ctx context.Context, c renew.Challenge) error {

@@ -32,8 +32,10 @@ func NewWebroot(roots map[string]string) (*Webroot, error) {
 	return &Webroot{roots: roots, sites: make(map[string]*site)}, nil
 }
 
-// Type is http-01.
-func (w *Webroot) Type() acme.ChallengeType { return acme.HTTP01 }
+// Types is http-01.
+func (w *Webroot) Types(acme.Identifier, bool) []acme.ChallengeType {
+	return []acme.ChallengeType{acme.HTTP01}
+}
 
 // Present writes the file that answers c, with the directories above it where they are missing.
 func (w *Webroot) Present(_ context.Context, c renew.Challenge) error {
