@@ -99,6 +99,8 @@ var table = map[string]row{
 		why: "proofs in the DNS: where a record belongs, who puts it there, who shows it"},
 	"internal/bot/dns/registry": {ours: []string{"internal/bot/dns/..."}, others: []string{},
 		why: "lists the providers, and does nothing with them"},
+	"internal/bot/ask": {ours: []string{}, others: []string{},
+		why: "questions to a person, whatever they are about"},
 	"internal/bot/solve": {ours: []string{"acme", "internal/bot/renew"}, why: "implements what renew declares"},
 
 	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/ask"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 	"github.com/cairn-ca/cairn/internal/bot/solve"
 )
@@ -74,6 +75,10 @@ func describe(err error) string {
 	var challenge *challengeError
 	if errors.As(err, &challenge) {
 		return challenge.Error()
+	}
+	var unasked *ask.MissingError
+	if errors.As(err, &unasked) {
+		return unasked.Error() // several lines, as scripts know them
 	}
 	var problem *acme.Problem
 	if !errors.As(err, &problem) || len(problem.Subproblems) == 0 {

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/cairn-ca/cairn/internal/bot/ask"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
@@ -24,17 +25,19 @@ var version = "devel"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], process{out: os.Stdout, err: os.Stderr, getenv: os.Getenv}))
+	os.Exit(run(ctx, os.Args[1:], process{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}))
 }
 
 // process is what surrounds a run.
 type process struct {
+	in       io.Reader // nil has nothing to read
 	out, err io.Writer
 	getenv   func(string) string
 }
 
 // run is the whole program. It returns the exit code.
 func run(ctx context.Context, argv []string, p process) int {
+	terminal, width := p.terminal(), p.width()
 	p.out, p.err = screen{p.out}, screen{p.err}
 	in, err := normalise(argv)
 	if err != nil {
@@ -56,6 +59,7 @@ func run(ctx context.Context, argv []string, p process) int {
 		return report(p.err, usagef("no verb was given: say %q to get a certificate", "cairnbot certonly"), "")
 	}
 	a := &app{process: p, options: o, verb: in.verb}
+	a.ask = ask.New(a.questions(terminal, width))
 	err = a.open(do, ctx)
 	if err != nil && ctx.Err() != nil {
 		err = errors.New("exiting due to user request")
@@ -81,6 +85,7 @@ type app struct {
 	log     *slog.Logger
 	store   *lineage.Store
 	hooks   *hooks
+	ask     *ask.Asker
 }
 
 // open prepares log and directories for a verb, and runs it.

@@ -61,11 +61,12 @@ type options struct {
 	workDir   string
 	logsDir   string
 
-	nonInteractive bool
-	quiet          bool
-	verbose        int
-	help           bool
-	version        bool
+	nonInteractive   bool
+	forceInteractive bool
+	quiet            bool
+	verbose          int
+	help             bool
+	version          bool
 
 	given map[string]bool // long names
 }
@@ -221,8 +222,11 @@ var table = []option{
 	{name: "logs-dir", arg: "DIR", group: groupGeneral,
 		help: defaultLogsDir, target: func(o *options) any { return &o.logsDir }},
 	{name: "non-interactive", aliases: []string{"noninteractive"}, short: "n", group: groupGeneral,
-		help:   "never ask (nothing is asked yet)",
+		help:   "never ask: take the default, or fail with the name of the option that would have answered",
 		target: func(o *options) any { return &o.nonInteractive }},
+	{name: "force-interactive", group: groupGeneral,
+		help:   "ask although standard input is no terminal",
+		target: func(o *options) any { return &o.forceInteractive }},
 	{name: "quiet", short: "q", group: groupGeneral,
 		help: "say nothing but errors", target: func(o *options) any { return &o.quiet }},
 	{name: "verbose", short: "v", group: groupGeneral,
@@ -304,6 +308,8 @@ func (o *options) check() error {
 		return usagef("--email and --register-unsafely-without-email exclude each other")
 	case o.deleteAfterRevoke && o.keepAfterRevoke:
 		return usagef("--delete-after-revoke and --no-delete-after-revoke exclude each other")
+	case o.nonInteractive && o.forceInteractive:
+		return usagef("--non-interactive and --force-interactive exclude each other")
 	case o.httpPort < 1 || o.httpPort > 65535:
 		return usagef("argument --http-01-port: %d is not a port", o.httpPort)
 	case o.given["key-type"] && o.keyType != "ecdsa" && o.keyType != "rsa":
