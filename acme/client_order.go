@@ -68,6 +68,15 @@ func (c *Client) Authorization(ctx context.Context, url string) (*Authorization,
 	return authorization, nil
 }
 
+// DeactivateAuthorization gives up the authorization at url: the next order for its identifier needs a new proof (RFC 8555 §7.5.2).
+func (c *Client) DeactivateAuthorization(ctx context.Context, url string) error {
+	request := signed{url: url, payload: Deactivation{Status: StatusDeactivated}}
+	if _, err := c.call(ctx, request, new(Authorization)); err != nil {
+		return fmt.Errorf("deactivating an authorization: %w", err)
+	}
+	return nil
+}
+
 // Respond tells the server that a challenge can be checked now (RFC 8555 §7.5.1).
 func (c *Client) Respond(ctx context.Context, challenge Challenge) (*Challenge, error) {
 	updated := new(Challenge)

@@ -26,3 +26,12 @@ type Meta struct {
 	// InBandOnionCAARequired says that finalize needs OnionCAA for names under .onion (RFC 9799 §6.4.1).
 	InBandOnionCAARequired bool `json:"inBandOnionCAARequired,omitempty"`
 }
+
+// HasProfile reports whether the CA offers the profile of that name. m may be nil.
+func (m *Meta) HasProfile(name string) bool {
+	if m == nil {
+		return false
+	}
+	_, ok := m.Profiles[name]
+	return ok
+}

@@ -2,7 +2,9 @@ package renew
 
 import (
 	"crypto"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
@@ -22,13 +25,19 @@ type Job struct {
 	Server  string // the URL of the CA's directory
 	Account string // the account's URL
 	Want    Want
-	Key     string // the certificate's private key: PKCS#8 in PEM
-	Order   string // the order's URL; "" before it is placed
+	Names   []acme.Identifier // of the order: those wanted, or some of them (Want.Subset)
+	Key     string            // the certificate's private key: PKCS#8 in PEM; "" with Want.CSR
+	Before  string            `json:",omitempty"` // the fingerprint of the certificate that is to be replaced
+	Order   string            // the order's URL; "" before it is placed
 	Created time.Time
 }
 
 // fits reports whether j is for exactly this.
 func (j *Job) fits(want Want, server, account string) bool {
+	if len(want.Reuse) > 0 && string(want.Reuse) != j.Key || len(j.Names) == 0 {
+		return false
+	}
+	want.Reuse = nil
 	return j.Server == server && j.Account == account && reflect.DeepEqual(j.Want, want)
 }
 
@@ -53,6 +62,9 @@ type Jobs struct{ directory string }
 // OpenJobs uses the given directory, and makes it (0700) when the first job is saved.
 func OpenJobs(directory string) *Jobs { return &Jobs{directory: directory} }
 
+// NoJobs forgets every job at once: nothing of a rehearsal is to be gone on with.
+func NoJobs() *Jobs { return &Jobs{} }
+
 func (j *Jobs) path(lineage string) (string, error) {
 	if lineage == "" || strings.ContainsAny(lineage, "/\\") || strings.HasPrefix(lineage, ".") {
 		return "", fmt.Errorf("%q cannot be the name of a certificate", lineage)
@@ -67,7 +79,7 @@ const maxJob = 1 << 20
 // no use to anyone, and counts as none.
 func (j *Jobs) Load(lineage string) (*Job, error) {
 	path, err := j.path(lineage)
-	if err != nil {
+	if err != nil || j.directory == "" {
 		return nil, err
 	}
 	info, err := os.Stat(path)
@@ -90,6 +102,9 @@ func (j *Jobs) Load(lineage string) (*Job, error) {
 
 // List names the lineages that there are jobs for.
 func (j *Jobs) List() ([]string, error) {
+	if j.directory == "" {
+		return nil, nil
+	}
 	entries, err := os.ReadDir(j.directory)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("listing unfinished jobs: %w", err)
@@ -103,8 +118,12 @@ func (j *Jobs) List() ([]string, error) {
 	return names, nil
 }
 
-// LedTo reports whether a certificate is what j was for: it has j's key, which no other gets.
+// LedTo reports whether a certificate is what j was for: it has j's key, and is not the one before, which
+// has the same where a key is used again.
 func (j *Job) LedTo(leaf *x509.Certificate) bool {
+	if j.Before != "" && j.Before == fingerprint(leaf) {
+		return false
+	}
 	key, err := lineage.ParseKey([]byte(j.Key))
 	if err != nil {
 		return false
@@ -116,7 +135,7 @@ func (j *Job) LedTo(leaf *x509.Certificate) bool {
 // Save makes job durable, in place of what was kept for its lineage before.
 func (j *Jobs) Save(job *Job) error {
 	path, err := j.path(job.Want.Lineage)
-	if err != nil {
+	if err != nil || j.directory == "" {
 		return err
 	}
 	text, err := json.MarshalIndent(job, "", "  ")
@@ -135,13 +154,39 @@ func (j *Jobs) Save(job *Job) error {
 // Remove forgets the job of a lineage.
 func (j *Jobs) Remove(lineage string) error {
 	path, err := j.path(lineage)
-	if err != nil {
+	if err != nil || j.directory == "" {
 		return err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing a finished job: %w", err)
 	}
 	return nil
+}
+
+// request gives the certificate request of j, and the key that it is for.
+func (j *Job) request() (csr []byte, public crypto.PublicKey, err error) {
+	if j.Want.CSR != nil {
+		parsed, err := x509.ParseCertificateRequest(j.Want.CSR)
+		if err != nil {
+			return nil, nil, err
+		}
+		return j.Want.CSR, parsed.PublicKey, nil
+	}
+	key, err := lineage.ParseKey([]byte(j.Key))
+	if err != nil {
+		return nil, nil, err
+	}
+	csr, err = newCSR(key, j.Names, j.Want.MustStaple)
+	return csr, key.Public(), err
+}
+
+// fingerprint names a certificate; "" is for none.
+func fingerprint(certificate *x509.Certificate) string {
+	if certificate == nil {
+		return ""
+	}
+	sum := sha256.Sum256(certificate.Raw)
+	return hex.EncodeToString(sum[:])
 }
 
 // replaceFile puts a file of mode 0600 in place of path, so that after a crash the

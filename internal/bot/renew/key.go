@@ -9,9 +9,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"net"
-
-	"github.com/cairn-ca/cairn/acme"
 )
 
 // KeySpec says what key a certificate gets, in the words of the options.
@@ -79,22 +76,4 @@ func EncodeKey(key crypto.Signer) ([]byte, error) {
 		return nil, fmt.Errorf("encoding a private key: %w", err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
-}
-
-// newCSR makes the DER of a certificate request (RFC 8555 §7.4) with an empty subject, for
-// a common name would be one more place for a CA to disagree with.
-func newCSR(key crypto.Signer, names []acme.Identifier) ([]byte, error) {
-	template := new(x509.CertificateRequest)
-	for _, name := range names {
-		if name.Type == acme.IP {
-			template.IPAddresses = append(template.IPAddresses, net.ParseIP(name.Value))
-		} else {
-			template.DNSNames = append(template.DNSNames, name.Value)
-		}
-	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, template, key)
-	if err != nil {
-		return nil, fmt.Errorf("making the certificate request: %w", err)
-	}
-	return der, nil
 }

@@ -2,16 +2,15 @@ package renew
 
 import (
 	"context"
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
-	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
 // ObtainConfig is what an Obtainer works with.
@@ -22,7 +21,9 @@ type ObtainConfig struct {
 	Jobs   *Jobs
 	// IssuanceTimeout is how long the CA may take from finalize to the certificate; 0 is 90 s.
 	IssuanceTimeout time.Duration
-	Log             *slog.Logger
+	// FreshProofs makes the CA look for proofs that it has accepted before, as a rehearsal of what may happen later.
+	FreshProofs bool
+	Log         *slog.Logger
 }
 
 // Obtainer gets certificates from one CA for one account.
@@ -46,12 +47,20 @@ type Want struct {
 	Key         KeySpec           // complete
 	Profile     string            // draft-ietf-acme-profiles §4; "" is the CA's default
 	Chain       string            // the common name of the CA that the chain is to end below; "" takes the CA's first choice
+	// PreferredProfile is asked for where the CA has it and Profile is "".
+	PreferredProfile string `json:",omitempty"`
+	MustStaple       bool   `json:",omitempty"` // the certificate is to say that servers staple (RFC 7633)
+	// Subset gives up names that the CA refuses, or finds no proof for, as long as one is left.
+	Subset bool `json:",omitempty"`
+	// Reuse is the private key to take, in PEM; nil makes a new one.
+	Reuse []byte `json:"-"` // a Job has it as its key
+	// CSR is the DER of a request that somebody else has signed; its names are Identifiers, and Key does not count.
+	CSR []byte `json:",omitempty"`
 }
 
 // Issued is a certificate with its key.
 type Issued struct {
-	Key    crypto.Signer
-	KeyPEM []byte // PKCS#8
+	KeyPEM []byte // PKCS#8; nil for a CSR of somebody else's
 	Chain  *acme.Chain
 }
 
@@ -72,15 +81,42 @@ func (o *Obtainer) Obtain(ctx context.Context, want Want, current *x509.Certific
 	}
 	if job != nil {
 		issued, err := o.complete(ctx, job, order)
-		if err != nil || !stale(issued.Chain.Certificates[0], current) {
-			return issued, err
+		switch {
+		case err != nil:
+			return o.withoutRefused(ctx, want, current, job.Names, err)
+		case !stale(issued.Chain.Certificates[0], current):
+			return issued, nil
 		}
 		o.config.Log.Info("an unfinished job had been finished before", "lineage", want.Lineage)
 	}
-	if job, order, err = o.begin(ctx, want); err != nil {
+	return o.anew(ctx, want, current, want.Identifiers)
+}
+
+// anew places an order for names, which are those wanted or some of them, and finishes it.
+func (o *Obtainer) anew(ctx context.Context, want Want, current *x509.Certificate, names []acme.Identifier) (*Issued, error) {
+	job, order, err := o.begin(ctx, want, current, names)
+	if err != nil {
+		return o.withoutRefused(ctx, want, current, names, err)
+	}
+	issued, err := o.complete(ctx, job, order)
+	if err != nil {
+		return o.withoutRefused(ctx, want, current, names, err)
+	}
+	return issued, nil
+}
+
+// withoutRefused tries again without the names that err is about, if that is wanted and leaves any.
+func (o *Obtainer) withoutRefused(ctx context.Context, want Want, current *x509.Certificate, names []acme.Identifier, err error) (*Issued, error) {
+	bad := refused(err)
+	left := slices.DeleteFunc(slices.Clone(names), func(id acme.Identifier) bool {
+		base, _ := id.Base()
+		return slices.Contains(bad, id) || slices.Contains(bad, base)
+	})
+	if !want.Subset || len(left) == 0 || len(left) == len(names) {
 		return nil, err
 	}
-	return o.complete(ctx, job, order)
+	o.config.Log.Warn("Unable to obtain a certificate with every requested domain. Retrying without: "+listed(bad), "error", err)
+	return o.anew(ctx, want, current, left)
 }
 
 // stale reports whether a certificate from an earlier run is of no use any more.
@@ -122,20 +158,17 @@ func (o *Obtainer) resume(ctx context.Context, want Want, current *x509.Certific
 }
 
 // begin makes a key and places an order.
-func (o *Obtainer) begin(ctx context.Context, want Want) (*Job, *acme.Order, error) {
-	key, err := want.Key.Generate()
+func (o *Obtainer) begin(ctx context.Context, want Want, current *x509.Certificate, names []acme.Identifier) (*Job, *acme.Order, error) {
+	key, err := want.key()
 	if err != nil {
 		return nil, nil, fmt.Errorf("making the certificate's key: %w", err)
 	}
-	text, err := EncodeKey(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	job := &Job{Server: o.config.Server, Account: o.config.Client.AccountURL(), Want: want, Key: string(text), Created: time.Now().UTC()}
+	job := &Job{Server: o.config.Server, Account: o.config.Client.AccountURL(), Want: want, Names: names, Key: string(key),
+		Before: fingerprint(current), Created: time.Now().UTC()}
 	if err := o.config.Jobs.Save(job); err != nil {
 		return nil, nil, err
 	}
-	order, err := o.config.Client.NewOrder(ctx, acme.NewOrder{Identifiers: want.Identifiers, Profile: want.Profile})
+	order, err := o.order(ctx, want, names)
 	if err != nil {
 		return nil, nil, errors.Join(err, o.config.Jobs.Remove(want.Lineage))
 	}
@@ -158,12 +191,12 @@ func (o *Obtainer) complete(ctx context.Context, job *Job, order *acme.Order) (*
 
 // advance takes an order from whatever state it is in to its certificate (RFC 8555 §7.1.6).
 func (o *Obtainer) advance(ctx context.Context, job *Job, order *acme.Order) (*Issued, error) {
-	key, err := lineage.ParseKey([]byte(job.Key))
+	csr, public, err := job.request()
 	if err != nil {
 		return nil, fmt.Errorf("the job for %s: %w", job.Want.Lineage, err)
 	}
 	if order.Status == acme.StatusPending {
-		if err := o.prove(ctx, job.Want, order); err != nil {
+		if err := o.prove(ctx, job.Names, order); err != nil {
 			return nil, err
 		}
 		if order, err = o.wait(ctx, order, acme.StatusReady); err != nil {
@@ -171,10 +204,6 @@ func (o *Obtainer) advance(ctx context.Context, job *Job, order *acme.Order) (*I
 		}
 	}
 	if order.Status == acme.StatusReady {
-		csr, err := newCSR(key, job.Want.Identifiers)
-		if err != nil {
-			return nil, err
-		}
 		if order, err = o.config.Client.Finalize(ctx, order, csr); err != nil {
 			return nil, err
 		}
@@ -184,7 +213,7 @@ func (o *Obtainer) advance(ctx context.Context, job *Job, order *acme.Order) (*I
 			return nil, err
 		}
 	}
-	want := acme.CertificateRequest{PublicKey: key.Public(), Identifiers: job.Want.Identifiers}
+	want := acme.CertificateRequest{PublicKey: public, Identifiers: job.Names}
 	chain, err := o.config.Client.Certificate(ctx, order.Certificate, want)
 	if err != nil {
 		return nil, err
@@ -192,7 +221,11 @@ func (o *Obtainer) advance(ctx context.Context, job *Job, order *acme.Order) (*I
 	if job.Want.Chain != "" {
 		chain = o.chooseChain(ctx, chain, want, job.Want.Chain)
 	}
-	return &Issued{Key: key, KeyPEM: []byte(job.Key), Chain: chain}, nil
+	issued := &Issued{Chain: chain}
+	if job.Key != "" {
+		issued.KeyPEM = []byte(job.Key)
+	}
+	return issued, nil
 }
 
 // chooseChain takes the chain that was asked for. The certificate is there: that the chain is not must not lose it.

@@ -116,13 +116,19 @@ func (lasting) CleanUp(context.Context, renew.Challenge) error { return nil }
 // obtainer is what a fresh run of the program would make.
 func (w *world) obtainer(t *testing.T) *renew.Obtainer {
 	t.Helper()
+	return renew.NewObtainer(renew.ObtainConfig{
+		Client: w.client, Server: w.pebble.Directory, Solver: w.solver(t), Jobs: renew.OpenJobs(w.jobs),
+	})
+}
+
+// solver answers the CA as it should be.
+func (w *world) solver(t *testing.T) *solve.Standalone {
+	t.Helper()
 	solver, err := solve.NewStandalone(solve.StandaloneConfig{Address: "127.0.0.1", Port: w.pebble.HTTPPort})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return renew.NewObtainer(renew.ObtainConfig{
-		Client: w.client, Server: w.pebble.Directory, Solver: solver, Jobs: renew.OpenJobs(w.jobs),
-	})
+	return solver
 }
 
 func want(t *testing.T, key renew.KeySpec, names ...string) renew.Want {

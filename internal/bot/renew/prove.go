@@ -44,10 +44,10 @@ const (
 )
 
 // prove gives the proofs that an order waits for, and takes them back once the CA has looked.
-func (o *Obtainer) prove(ctx context.Context, want Want, order *acme.Order) (err error) {
+func (o *Obtainer) prove(ctx context.Context, names []acme.Identifier, order *acme.Order) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
-	todo, err := o.pending(ctx, want, order)
+	todo, err := o.pending(ctx, names, order)
 	if err != nil || len(todo) == 0 {
 		return err
 	}
@@ -76,14 +76,14 @@ func (o *Obtainer) prove(ctx context.Context, want Want, order *acme.Order) (err
 }
 
 // pending lists the authorizations of order that need a proof, each with the challenge to answer.
-func (o *Obtainer) pending(ctx context.Context, want Want, order *acme.Order) ([]pending, error) {
+func (o *Obtainer) pending(ctx context.Context, names []acme.Identifier, order *acme.Order) ([]pending, error) {
 	var todo []pending
 	for _, url := range order.Authorizations {
 		authorization, err := o.config.Client.Authorization(ctx, url)
 		if err != nil {
 			return nil, err
 		}
-		if !want.needs(authorization) {
+		if !needed(names, authorization) {
 			return nil, fmt.Errorf("an authorization of the order: %w: it is for %.256q", acme.ErrNotRequested, authorization.Identifier.Value)
 		}
 		switch authorization.Status {
@@ -133,9 +133,9 @@ func proofs(todo []pending) []Challenge {
 	return list
 }
 
-// needs reports whether an authorization is for one of the names; it leaves out "*." (RFC 8555 §7.1.4).
-func (w Want) needs(a *acme.Authorization) bool {
-	return slices.ContainsFunc(w.Identifiers, func(id acme.Identifier) bool {
+// needed reports whether an authorization is for one of names; it leaves out "*." (RFC 8555 §7.1.4).
+func needed(names []acme.Identifier, a *acme.Authorization) bool {
+	return slices.ContainsFunc(names, func(id acme.Identifier) bool {
 		base, _ := id.Base()
 		return base == a.Identifier
 	})
