@@ -179,7 +179,8 @@ func (p *Provider) exchange(ctx context.Context, message *wire.Msg, sign bool) (
 		message.SetTsig(p.key.name, p.key.algorithm, fudge, time.Now().Unix())
 	}
 	answer, _, err := client.ExchangeContext(ctx, message, p.server)
-	if ctx.Err() != nil && err != nil {
+	var network net.Error
+	if err != nil && (ctx.Err() != nil || errors.As(err, &network) && network.Timeout()) {
 		return nil, fmt.Errorf("no answer within %s: is TCP to this port let through? (%w)", p.config.Timeout, err)
 	}
 	if signed && answer != nil {
