@@ -14,12 +14,14 @@ import (
 // ClientConfig says whom a Client talks to, and as whom.
 type ClientConfig struct {
 	Directory  string        // the URL of the directory; https
-	Key        crypto.Signer // the account's key
+	Key        crypto.Signer // the account's key; nil for a client that only reads the directory and RenewalInfo
 	AccountURL string        // "" until Register has been called
 	// HTTP makes the requests; its TLS configuration decides which servers are
 	// believed. How it treats redirects is replaced. Nil is a client with a timeout.
 	HTTP      *http.Client
 	UserAgent string // RFC 8555 §6.1 asks for a name and a version
+	// Tries is how often a request that changes nothing is made while it fails for a passing reason; 0 is three times.
+	Tries int
 }
 
 // Client speaks ACME for one account of one server: nonces, signatures,
@@ -45,12 +47,15 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if err := checkURL(c.Directory); err != nil {
 		return nil, fmt.Errorf("the directory's address: %w", err)
 	}
-	if c.Key == nil {
-		return nil, errors.New("an ACME client needs an account key")
+	var key *Key
+	if c.Key != nil {
+		var err error
+		if key, err = NewKey(c.Key.Public()); err != nil {
+			return nil, fmt.Errorf("the account's key: %w", err)
+		}
 	}
-	key, err := NewKey(c.Key.Public())
-	if err != nil {
-		return nil, fmt.Errorf("the account's key: %w", err)
+	if c.Tries == 0 {
+		c.Tries = maxTries
 	}
 	httpClient := http.Client{Timeout: requestTimeout}
 	if c.HTTP != nil {
@@ -163,26 +168,6 @@ func (c *Client) Account(ctx context.Context) (*Account, error) {
 	}
 	return account, nil
 }
-
-// accountUpdate is the payload that changes an account (RFC 8555 §7.3.2). An empty list is sent, too: it removes what was there.
-type accountUpdate struct {
-	Contact []string `json:"contact"`
-}
-
-// SetContact puts contact, a list of URLs such as "mailto:you@example.org", in place of what the account has (RFC 8555 §7.3.2).
-func (c *Client) SetContact(ctx context.Context, contact []string) (*Account, error) {
-	if contact == nil {
-		contact = []string{}
-	}
-	account := new(Account)
-	if _, err := c.call(ctx, signed{url: c.AccountURL(), payload: accountUpdate{contact}}, account); err != nil {
-		return nil, fmt.Errorf("changing the account's contact: %w", err)
-	}
-	return account, nil
-}
-
-// Thumbprint is that of the account's key (RFC 7638), the second half of its key authorizations.
-func (c *Client) Thumbprint() string { return c.key.Thumbprint() }
 
 // Deactivate ends the account for good (RFC 8555 §7.3.6).
 func (c *Client) Deactivate(ctx context.Context) error {

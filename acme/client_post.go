@@ -135,6 +135,9 @@ func (c *Client) sign(ctx context.Context, r signed, payload []byte, nonce strin
 	if key == nil {
 		key = c.config.Key
 	}
+	if key == nil {
+		return nil, errors.New("signing a request: this client has no account key")
+	}
 	if r.embedKey {
 		public, err := NewKey(key.Public())
 		if err != nil {

@@ -121,7 +121,7 @@ func (c *Client) retry(ctx context.Context, do func() error) error {
 	wait := firstWait
 	for try := 1; ; try++ {
 		err := do()
-		if err == nil || try == maxTries || !passing(err) {
+		if err == nil || try >= c.config.Tries || !passing(err) {
 			return err
 		}
 		var problem *Problem

@@ -11,11 +11,13 @@ import (
 
 // Policy is what an operator has said about when to renew.
 type Policy struct {
-	Force bool // --force-renewal
+	Force bool // --force-renewal, --dry-run
 	Off   bool // autorenew = False: only Force renews
 	// Before is how long before its expiry a certificate is renewed; 0 leaves it
 	// to the certificate's lifetime.
 	Before time.Duration
+	// Advice is what the CA suggests for this certificate, or nil.
+	Advice *Advice
 }
 
 // short is the lifetime below which the last third would leave too few chances to renew.
@@ -29,18 +31,28 @@ var never = time.Unix(1<<40, 0)
 //
 //	Force                  at once
 //	Off                    never
+//	expired                since then, whatever the CA suggests
+//	Advice, in the past    since the moment in it; this is also how a CA tells of certificates that it is about to revoke
 //	Before                 that long before the expiry
+//	Advice, in the future  at the moment in it
 //	lifetime ≥ 10 days     when a third of the lifetime is left
 //	lifetime < 10 days     when half of the lifetime is left
 func Due(leaf *x509.Certificate, policy Policy, now time.Time) (at time.Time, why string) {
 	lifetime := leaf.NotAfter.Sub(leaf.NotBefore)
+	advised := policy.Advice.Given()
 	switch {
 	case policy.Force:
 		return now, "renewal was asked for"
 	case policy.Off:
 		return never, "autorenew is off"
+	case !now.Before(leaf.NotAfter):
+		return leaf.NotAfter, "it has expired"
+	case advised && !policy.Advice.Moment.After(now):
+		return policy.Advice.Moment, "the CA suggests it"
 	case policy.Before > 0:
 		return leaf.NotAfter.Add(-policy.Before), "renew_before_expiry in its configuration"
+	case advised:
+		return policy.Advice.Moment, "the CA suggests it"
 	case lifetime < short:
 		return leaf.NotAfter.Add(-lifetime / 2), "half of its lifetime is over"
 	default:

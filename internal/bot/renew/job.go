@@ -100,7 +100,8 @@ func (j *Jobs) Load(lineage string) (*Job, error) {
 	return job, nil
 }
 
-// List names the lineages that there are jobs for.
+// List names the lineages that there are jobs for. It removes what a crash has left of one that was being
+// saved, for there is a key in it; so nothing may be saved meanwhile.
 func (j *Jobs) List() ([]string, error) {
 	if j.directory == "" {
 		return nil, nil
@@ -111,6 +112,11 @@ func (j *Jobs) List() ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), newPrefix) || entry.Name() == ".new" {
+			if err := os.Remove(filepath.Join(j.directory, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("removing an unfinished job: %w", err)
+			}
+		}
 		if name, found := strings.CutSuffix(entry.Name(), ".json"); found && !strings.HasPrefix(name, ".") {
 			names = append(names, name)
 		}
@@ -192,20 +198,11 @@ func fingerprint(certificate *x509.Certificate) string {
 // replaceFile puts a file of mode 0600 in place of path, so that after a crash the
 // old content is there or the new, whole.
 func replaceFile(path string, content []byte) error {
-	// Always the same name: a key that a crash leaves there does not stay for ever.
-	next := filepath.Join(filepath.Dir(path), ".new")
-	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	temporary, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	next := temporaryFor(filepath.Dir(path), filepath.Base(path))
+	if err := writeNew(next, content, true); err != nil {
 		return err
 	}
 	defer os.Remove(next) // nothing is there once it has been renamed
-	_, err = temporary.Write(content)
-	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return err
-	}
 	if err := os.Rename(next, path); err != nil {
 		return err
 	}

@@ -23,7 +23,9 @@ type ObtainConfig struct {
 	IssuanceTimeout time.Duration
 	// FreshProofs makes the CA look for proofs that it has accepted before, as a rehearsal of what may happen later.
 	FreshProofs bool
-	Log         *slog.Logger
+	// Replaces is the acme.CertID of the certificate that is renewed, where the same CA has issued it; or "".
+	Replaces string
+	Log      *slog.Logger
 }
 
 // Obtainer gets certificates from one CA for one account.

@@ -20,7 +20,7 @@ func (o *Obtainer) order(ctx context.Context, want Want, names []acme.Identifier
 			o.config.Log.Info("the CA does not have the preferred profile: its default is used", "profile", want.PreferredProfile)
 		}
 	}
-	order, err := o.config.Client.NewOrder(ctx, request)
+	order, err := o.newOrder(ctx, request)
 	if err != nil || !o.config.FreshProofs {
 		return order, err
 	}
@@ -29,7 +29,7 @@ func (o *Obtainer) order(ctx context.Context, want Want, names []acme.Identifier
 		return order, err
 	}
 	o.config.Log.Debug("Recreating order after authz deactivation") // certbot's words: its tests look for them
-	return o.config.Client.NewOrder(ctx, request)
+	return o.newOrder(ctx, request)
 }
 
 // giveUpProofs deactivates the authorizations of order that are valid already, and says whether there was one.

@@ -101,8 +101,13 @@ func TestOrdersThatCannotBeReadAreGivenUp(t *testing.T) {
 func TestACrashLeavesNoKeyForEver(t *testing.T) {
 	directory := t.TempDir()
 	jobs, job := renew.OpenJobs(directory), &renew.Job{Want: want(t, renew.KeySpec{}, "a.example"), Key: "secret"}
-	if err := os.WriteFile(filepath.Join(directory, ".new"), []byte("secret"), 0o644); err != nil {
-		t.Fatal(err)
+	for _, left := range []string{".new", ".new-0011"} {
+		if err := os.WriteFile(filepath.Join(directory, left), []byte("secret"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names, err := jobs.List(); err != nil || len(names) != 0 {
+		t.Fatal(names, err)
 	}
 	if err := jobs.Save(job); err != nil {
 		t.Fatal(err)

@@ -8,14 +8,11 @@ import (
 	"strings"
 
 	"github.com/cairn-ca/cairn/internal/bot/dns"
-	"github.com/cairn-ca/cairn/internal/bot/dns/rfc2136"
 )
 
 // own are our own clients. One of these wins over one of lego's that has the same name.
 func own() []dns.Entry {
-	return []dns.Entry{
-		rfc2136.Entry(),
-	}
+	return []dns.Entry{}
 }
 
 // Entries lists all providers by their names.
