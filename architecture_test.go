@@ -97,6 +97,8 @@ var table = map[string]row{
 		why: "the files on disk, and nothing of the protocol but its words"},
 	"internal/bot/dns": {ours: []string{"acme", "internal/bot/renew", "internal/bot/lineage"}, others: []string{"github.com/miekg/dns"},
 		why: "proofs in the DNS: where a record belongs, who puts it there, who shows it"},
+	"internal/bot/dns/dnstest": {ours: []string{"internal/bot/dns"}, others: []string{"github.com/miekg/dns"},
+		why: "a small part of the DNS, for tests"},
 	"internal/bot/dns/registry": {ours: []string{"internal/bot/dns/..."}, others: []string{},
 		why: "lists the providers, and does nothing with them"},
 	"internal/bot/ask": {ours: []string{}, others: []string{},

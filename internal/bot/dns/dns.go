@@ -55,6 +55,9 @@ type Key struct {
 	// Variable is the environment variable that lego's users have it in, or "".
 	Variable string
 	Help     string // a few words: what it is
+	// Also are other names for it in credential files, whole: those of plugins for certbot
+	// that other people wrote, such as certbot_plugin_gandi:dns_api_key.
+	Also []string
 	// Needed is set for what a provider cannot do without. Where one of several sets
 	// will do, none is Needed, and New says what is missing.
 	Needed bool
@@ -77,6 +80,8 @@ type Entry struct {
 	// AnyValue is set if it can store every value. Others store digests of key authorizations
 	// alone, and cannot create the record of dns-persist-01.
 	AnyValue bool
+	// Plain is set if it writes at names of the form _acme-challenge.NAME alone.
+	Plain bool
 	// New makes it. It checks Values, and asks nobody.
 	New func(Settings) (Provider, error)
 }

@@ -97,7 +97,11 @@ func (o *Obtainer) pending(ctx context.Context, names []acme.Identifier, order *
 		if err != nil {
 			return nil, err
 		}
-		todo = append(todo, pending{url: url, challenge: challenge, proof: o.proof(authorization, challenge)})
+		proof := o.proof(authorization, challenge)
+		if err := o.name(ctx, &proof); err != nil {
+			return nil, err
+		}
+		todo = append(todo, pending{url: url, challenge: challenge, proof: proof})
 	}
 	all := make([]acme.Identifier, len(todo))
 	for i := range todo {
@@ -122,6 +126,20 @@ func (o *Obtainer) proof(a *acme.Authorization, c acme.Challenge) Challenge {
 		p.KeyAuthorization = o.config.Client.KeyAuthorization(c.Token)
 	}
 	return p
+}
+
+// name says how a record of dns-persist-01 names the account, where it does by a hash (draft-ietf-acme-dns-persist-02 §4.1).
+func (o *Obtainer) name(ctx context.Context, p *Challenge) error {
+	if p.Type != acme.DNSPersist01 {
+		return nil
+	}
+	directory, err := o.config.Client.Directory(ctx)
+	if err != nil || directory.Meta == nil || directory.Meta.AccountHashPrefix == "" {
+		return err
+	}
+	p.AccountHashPrefix = directory.Meta.AccountHashPrefix
+	p.Thumbprint = strings.TrimPrefix(o.config.Client.KeyAuthorization(""), ".")
+	return nil
 }
 
 // proofs are those of todo.

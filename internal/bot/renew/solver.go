@@ -15,6 +15,10 @@ type Challenge struct {
 	KeyAuthorization string          // what the CA expects to find (RFC 8555 §8.1)
 	Account          string          // the account's URL: dns-account-01 and dns-persist-01 name it
 	IssuerDomains    []string        // the names of the CA that a dns-persist-01 record can have
+	// AccountHashPrefix is what the hash of the account begins with in a dns-persist-01 record, and Thumbprint that
+	// of its key, from which the hash is made. "" where records name the account by its URL.
+	AccountHashPrefix string
+	Thumbprint        string
 
 	// All are the identifiers of all proofs that the order needs, in the order in which they are presented,
 	// and Index is the place of this one among them. People and hooks that do this by hand want to know.
