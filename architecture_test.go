@@ -103,6 +103,12 @@ var table = map[string]row{
 		why: "lists the providers, and does nothing with them"},
 	"internal/bot/ask": {ours: []string{}, others: []string{},
 		why: "questions to a person, whatever they are about"},
+	"internal/bot/dns/txt": {ours: []string{"internal/bot/dns"}, others: []string{},
+		why: "one TXT record: what may be sent, and how it is written"},
+	"internal/bot/dns/rest": {ours: []string{}, others: []string{},
+		why: "one bounded request to the HTTP interface of a service"},
+	"internal/bot/dns/rfc2136": {ours: []string{"internal/bot/dns", "internal/bot/dns/txt"}, others: []string{"github.com/miekg/dns"},
+		why: "a DNS provider: dynamic updates"},
 	"internal/bot/solve": {ours: []string{"acme", "internal/bot/renew"}, why: "implements what renew declares"},
 
 	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},

@@ -169,6 +169,26 @@ func (c *Client) Account(ctx context.Context) (*Account, error) {
 	return account, nil
 }
 
+// accountUpdate is the payload that changes an account (RFC 8555 §7.3.2). An empty list is sent, too: it removes what was there.
+type accountUpdate struct {
+	Contact []string `json:"contact"`
+}
+
+// SetContact puts contact, a list of URLs such as "mailto:you@example.org", in place of what the account has (RFC 8555 §7.3.2).
+func (c *Client) SetContact(ctx context.Context, contact []string) (*Account, error) {
+	if contact == nil {
+		contact = []string{}
+	}
+	account := new(Account)
+	if _, err := c.call(ctx, signed{url: c.AccountURL(), payload: accountUpdate{contact}}, account); err != nil {
+		return nil, fmt.Errorf("changing the account's contact: %w", err)
+	}
+	return account, nil
+}
+
+// Thumbprint is that of the account's key (RFC 7638), the second half of its key authorizations.
+func (c *Client) Thumbprint() string { return c.key.Thumbprint() }
+
 // Deactivate ends the account for good (RFC 8555 §7.3.6).
 func (c *Client) Deactivate(ctx context.Context) error {
 	request := signed{url: c.AccountURL(), payload: Deactivation{Status: StatusDeactivated}}

@@ -8,11 +8,14 @@ import (
 	"strings"
 
 	"github.com/cairn-ca/cairn/internal/bot/dns"
+	"github.com/cairn-ca/cairn/internal/bot/dns/rfc2136"
 )
 
 // own are our own clients. One of these wins over one of lego's that has the same name.
 func own() []dns.Entry {
-	return []dns.Entry{}
+	return []dns.Entry{
+		rfc2136.Entry(),
+	}
 }
 
 // Entries lists all providers by their names.
