@@ -109,6 +109,8 @@ var table = map[string]row{
 		why: "one bounded request to the HTTP interface of a service"},
 	"internal/bot/dns/rfc2136": {ours: []string{"internal/bot/dns", "internal/bot/dns/txt"}, others: []string{"github.com/miekg/dns"},
 		why: "a DNS provider: dynamic updates"},
+	"internal/bot/checkpoint": {ours: []string{}, others: []string{},
+		why: "keeps files and puts them back, whatever they mean"},
 	"internal/bot/solve": {ours: []string{"acme", "internal/bot/renew"}, why: "implements what renew declares"},
 
 	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},
