@@ -111,6 +111,8 @@ var table = map[string]row{
 		why: "a DNS provider: dynamic updates"},
 	"internal/bot/checkpoint": {ours: []string{}, others: []string{},
 		why: "keeps files and puts them back, whatever they mean"},
+	"internal/bot/notify": {ours: []string{"internal/bot/lineage"}, others: []string{},
+		why: "tells others what happened; knows nothing of the protocol, and configuration files as lineage reads them"},
 	"internal/bot/solve": {ours: []string{"acme", "internal/bot/renew"}, why: "implements what renew declares"},
 
 	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},

@@ -59,6 +59,11 @@ func stage(path string, content []byte, mode fs.FileMode, prepare func(*os.File)
 	return file.Name(), file.Sync()
 }
 
+// ReplaceFile is replaceFile, for files of ours that are no part of a lineage.
+func ReplaceFile(path string, content []byte, mode fs.FileMode) error {
+	return replaceFile(path, content, mode)
+}
+
 // replaceFile puts content in place of path. After a crash the old file is
 // there, or the new one, whole.
 func replaceFile(path string, content []byte, mode fs.FileMode) error {

@@ -1,0 +1,82 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Exec runs an operator's command for each event. It goes to a shell; the event does not: it is in the environment.
+type Exec struct {
+	Command     string
+	Environment []string      // of the command, beside the event's variables
+	Timeout     time.Duration // 0 means a minute
+}
+
+// maxOutput bounds what of a command's output goes into an error.
+const maxOutput = 500
+
+// Name is the command.
+func (e *Exec) Name() string { return "exec " + clean(e.Command) }
+
+// Variables are an event as a command's environment has it.
+func Variables(event Event) []string {
+	list := []string{
+		"CAIRNBOT_EVENT=" + string(event.Kind), "CAIRNBOT_ID=" + event.ID, "CAIRNBOT_LINEAGE=" + clean(event.Lineage),
+		"CAIRNBOT_NAMES=" + clean(strings.Join(event.Names, " ")), "CAIRNBOT_PATH=" + clean(event.Path), "CAIRNBOT_SERVER=" + clean(event.Server),
+		"CAIRNBOT_SERIAL=" + clean(event.Serial), "CAIRNBOT_FAILURES=" + strconv.Itoa(event.Failures), "CAIRNBOT_CLASS=" + clean(event.Class),
+		"CAIRNBOT_PROBLEM=" + clean(event.Problem), "CAIRNBOT_SUBJECT=" + event.Subject(), "CAIRNBOT_TEXT=" + event.Text(),
+		"CAIRNBOT_TIME=" + event.Time.UTC().Format(time.RFC3339),
+	}
+	for name, at := range map[string]*time.Time{"CAIRNBOT_EXPIRES": event.Expires, "CAIRNBOT_NEXT": event.Next} {
+		if at != nil {
+			list = append(list, name+"="+at.UTC().Format(time.RFC3339))
+		} else {
+			list = append(list, name+"=")
+		}
+	}
+	return list
+}
+
+// Send runs the command in a process group of its own, all of which is killed when the time is up.
+func (e *Exec) Send(ctx context.Context, event Event) error {
+	timeout := e.Timeout
+	if timeout <= 0 {
+		timeout = time.Minute
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	output := &head{limit: maxOutput}
+	shell := exec.CommandContext(ctx, "/bin/sh", "-c", e.Command)
+	shell.Env = append(append(shell.Environ(), e.Environment...), Variables(event)...)
+	shell.Stdout, shell.Stderr = output, output
+	shell.WaitDelay = 2 * time.Second
+	ownGroup(shell)
+	err := shell.Run()
+	switch said := clean(output.String()); {
+	case ctx.Err() != nil:
+		return fmt.Errorf("the command was ended after %s", timeout)
+	case errors.Is(err, exec.ErrWaitDelay):
+		return nil // what it has started holds its output, but it has ended well itself
+	case err != nil && said != "":
+		return fmt.Errorf("%w: %s", err, said)
+	default:
+		return err
+	}
+}
+
+// head keeps the first bytes of what is written.
+type head struct {
+	bytes.Buffer
+	limit int
+}
+
+func (h *head) Write(text []byte) (int, error) {
+	h.Buffer.Write(text[:min(len(text), max(h.limit-h.Len(), 0))])
+	return len(text), nil
+}
