@@ -91,6 +91,8 @@ var table = map[string]row{
 	"internal/ca/pebble": {ours: []string{"acme", "internal/ca/crl", "internal/ca/front", "internal/ca/rules", "internal/ca/sign", "internal/ca/store", "internal/ca/validate", "internal/ca/work"},
 		why: "wires the same roles in the manner of Pebble, for tests"},
 
+	"internal/bot/command": {ours: []string{}, others: []string{},
+		why: "the language of the command line; whoever uses it has the words"},
 	"internal/bot/renew": {ours: []string{"acme", "internal/bot/lineage"},
 		why: "decides what to obtain and when; declares what solvers and installers do"},
 	"internal/bot/lineage": {ours: []string{"acme"},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/ask"
+	"github.com/cairn-ca/cairn/internal/bot/command"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 	"github.com/cairn-ca/cairn/internal/bot/solve"
 )
@@ -22,14 +23,8 @@ const (
 	exitUsage  = 2
 )
 
-// usageError is a command line that cannot be understood.
-type usageError struct{ message string }
-
-func (e *usageError) Error() string { return e.message }
-
-func usagef(format string, args ...any) error {
-	return &usageError{fmt.Sprintf(format, args...)}
-}
+// usagef makes the error of a command line that cannot be understood.
+func usagef(format string, args ...any) error { return command.Usagef(format, args...) }
 
 // phrase is an error in certbot's spelling, because scripts look for it.
 type phrase string
@@ -53,19 +48,26 @@ func missing(option, question string) error {
 	return withHint(fmt.Errorf("missing command line flag for this setting: %s", question), "give it with %s", option)
 }
 
-// report writes err to w, for a person: what failed, and what to do.
-func report(w io.Writer, err error, logFile string) int {
-	var usage *usageError
+// end reports the outcome of a run, and gives the exit code.
+func (a *app) end(err error) int {
+	if a.json {
+		a.printJSON(err)
+	}
+	if err == nil {
+		return exitOK
+	}
+	var usage *command.UsageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(w, "usage: cairnbot VERB [options]\ncairnbot: error: %s\ncairnbot: hint: cairnbot --help shows the verbs and options\n", usage)
+		fmt.Fprintf(a.err, "usage: %[1]s [VERB] [options] [-d NAME] ...\n%[1]s: error: %[2]s\n%[1]s: hint: %[1]s --help shows the verbs and options\n",
+			a.name, usage)
 		return exitUsage
 	}
-	fmt.Fprintf(w, "cairnbot: error: %s\n", describe(err))
+	fmt.Fprintf(a.err, "%s: error: %s\n", a.name, describe(err))
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(w, "cairnbot: hint: %s\n", hint)
+		fmt.Fprintf(a.err, "%s: hint: %s\n", a.name, hint)
 	}
-	if logFile != "" {
-		fmt.Fprintf(w, "See the logfile %s or re-run with -v for more details.\n", logFile)
+	if a.logFile != "" && !a.quiet { // -q wants no advice
+		fmt.Fprintf(a.err, "See the logfile %s or re-run with -v for more details.\n", a.logFile)
 	}
 	return exitFailed
 }

@@ -1,53 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 )
-
-// verb is a row of the table of verbs.
-type verb struct {
-	name    string
-	aliases []string
-	help    string
-	run     func(*app, context.Context) error // nil for help
-}
-
-// verbs lists what can be done, in the order of the help.
-func verbs() []verb {
-	return []verb{
-		{"certonly", []string{"auth"}, "get a certificate, or renew it if it is due", (*app).certonly},
-		{"renew", nil, "renew every certificate that is due; for cron and timers", (*app).renew},
-		{"certificates", nil, "list the certificates on this machine", (*app).certificates},
-		{"revoke", nil, "have the CA revoke a certificate", (*app).revoke},
-		{"register", nil, "make an account with a CA; certonly does it by itself", (*app).register},
-		{"help", nil, "show this", nil},
-	}
-}
-
-func canonicalVerb(word string) string {
-	for _, v := range verbs() {
-		if v.name == word || slices.Contains(v.aliases, word) {
-			return v.name
-		}
-	}
-	return ""
-}
-
-func isVerb(word string) bool { return canonicalVerb(word) != "" }
-
-// findVerb returns what runs a verb, or nil.
-func findVerb(name string) func(*app, context.Context) error {
-	for _, v := range verbs() {
-		if v.name == name {
-			return v.run
-		}
-	}
-	return nil
-}
 
 const helpHead = `cairnbot gets certificates from an ACME certificate authority, such as Cairn or
 Let's Encrypt, and keeps them renewed. It takes certbot's command line and works
@@ -79,14 +36,22 @@ verbs:
 func printHelp(w io.Writer) {
 	fmt.Fprint(w, helpHead)
 	for _, v := range verbs() {
-		fmt.Fprintf(w, "  %-14s %s\n", v.name, v.help)
+		if v.run != nil || v.name == "help" {
+			fmt.Fprintf(w, "  %-14s %s\n", v.name, v.help)
+		}
 	}
-	for _, group := range []string{groupNames, groupProof, groupAccount, groupKey, groupRenew, groupHooks, groupRevoke, groupGeneral} {
-		fmt.Fprintf(w, "\n%s:\n", group)
-		for _, row := range table {
-			if row.group == group {
-				printOption(w, &row)
+	rows := table()
+	for _, topic := range topics() {
+		started := false
+		for _, row := range rows {
+			if row.Hidden || row.Topics[0] != topic.name {
+				continue
 			}
+			if !started {
+				fmt.Fprintf(w, "\n%s:\n", topic.heading)
+				started = true
+			}
+			printOption(w, &row)
 		}
 	}
 	fmt.Fprintln(w, "\nLong options may be shortened as long as they stay unique. Exit codes: 0 done or\nnothing to do, 1 something failed, 2 the command line was not understood.")
@@ -97,23 +62,63 @@ const (
 	helpWidth  = 80
 )
 
+// explanation is what the help says of an option.
+func explanation(row *option) string {
+	if row.Default == "" {
+		return row.Help
+	}
+	return row.Help + " (" + row.Default + ")"
+}
+
+// topic is a heading of the help.
+type topic struct{ name, heading string }
+
+// topics lists them in the order of the help. Verbs are topics, too.
+func topics() []topic {
+	list := []topic{
+		{topicGeneral, "general"}, {topicAutomation, "for scripts, and for certificates that exist already"},
+		{topicSecurity, "keys and security"}, {topicTesting, "trials, and unusual networks"}, {topicPaths, "where things are"},
+		{topicManage, "certificates on this machine"},
+	}
+	for _, v := range verbs() {
+		if v.removed == "" && v.name != topicPlugins {
+			list = append(list, topic{v.name, v.name + ": " + v.help})
+		}
+	}
+	list = append(list, topic{topicPlugins, "how control of the names is proven"}, topic{topicStandalone, "standalone"},
+		topic{topicWebroot, "webroot"}, topic{topicManual, "manual"}, topic{topicNginx, "nginx"}, topic{topicApache, "apache"})
+	for _, plugin := range dnsPlugins() {
+		list = append(list, topic{"dns-" + plugin.name, "dns-" + plugin.name + ": " + plugin.title})
+	}
+	return list
+}
+
+// topicNames are what --help can be asked about.
+func topicNames() []string {
+	names := []string{"all", "commands"}
+	for _, t := range topics() {
+		names = append(names, t.name)
+	}
+	return names
+}
+
 // printOption writes one option, with its explanation wrapped beside it.
 func printOption(w io.Writer, row *option) {
 	var names []string
-	if row.short != "" {
-		names = append(names, "-"+row.short)
+	if row.Short != "" {
+		names = append(names, "-"+row.Short)
 	}
-	names = append(names, "--"+row.name)
+	names = append(names, "--"+row.Name)
 	head := "  " + strings.Join(names, ", ")
-	if row.arg != "" {
-		head += " " + row.arg
+	if row.Arg != "" {
+		head += " " + row.Arg
 	}
 	if len(head) >= helpColumn {
 		fmt.Fprintln(w, head)
 		head = ""
 	}
 	line := fmt.Sprintf("%-*s", helpColumn, head)
-	for _, word := range strings.Fields(row.help) {
+	for _, word := range strings.Fields(explanation(row)) {
 		if len(line)+len(word) > helpWidth {
 			fmt.Fprintln(w, strings.TrimRight(line, " "))
 			line = strings.Repeat(" ", helpColumn)

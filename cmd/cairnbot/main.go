@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/cairn-ca/cairn/internal/bot/ask"
@@ -25,55 +27,78 @@ var version = "devel"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], process{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}))
+	p := process{name: programName(os.Args[0]), in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
+	p.config = usualConfig(os.Getenv)
+	os.Exit(run(ctx, os.Args[1:], p))
+}
+
+// ownName is what we are called, unless we are called as certbot was.
+const ownName = "cairnbot"
+
+// programName is the name that messages begin with.
+func programName(path string) string {
+	name := strings.TrimSuffix(filepath.Base(path), ".exe")
+	if slices.Contains([]string{"certbot", "letsencrypt"}, name) {
+		return name
+	}
+	return ownName
 }
 
 // process is what surrounds a run.
 type process struct {
+	name     string    // what the program was called as
 	in       io.Reader // nil has nothing to read
 	out, err io.Writer
 	getenv   func(string) string
+	config   []string // the usual cli.ini files; each may be missing
 }
 
 // run is the whole program. It returns the exit code.
 func run(ctx context.Context, argv []string, p process) int {
 	terminal, width := p.terminal(), p.width()
 	p.out, p.err = screen{p.out}, screen{p.err}
-	in, err := normalise(argv)
-	if err != nil {
-		return report(p.err, err, "")
+	if p.name == "" {
+		p.name = ownName
 	}
-	o, err := parseOptions(in.arguments)
+	a := &app{process: p}
+	line, o, err := p.parse(argv)
+	if o == nil {
+		o = newOptions()
+		o.json = slices.Contains(argv, "--json")
+	}
+	a.options, a.verb = o, line.Verb
+	a.ask = ask.New(a.questions(terminal, width))
 	switch {
 	case err != nil:
-		return report(p.err, err, "")
-	case o.version:
-		fmt.Fprintln(p.out, "cairnbot", version)
-		return exitOK
-	case o.help || in.verb == "help":
+		return a.end(err)
+	case line.Help:
 		printHelp(p.out)
 		return exitOK
+	case o.version:
+		p.printVersion()
+		return exitOK
 	}
-	do := findVerb(in.verb)
-	if do == nil {
-		return report(p.err, usagef("no verb was given: say %q to get a certificate", "cairnbot certonly"), "")
+	do, err := verbOf(line.Verb)
+	if err != nil {
+		return a.end(err)
 	}
-	a := &app{process: p, options: o, verb: in.verb}
-	a.ask = ask.New(a.questions(terminal, width))
 	err = a.open(do, ctx)
 	if err != nil && ctx.Err() != nil {
 		err = errors.New("exiting due to user request")
 	}
-	if err == nil {
-		return exitOK
-	}
-	if a.log != nil {
+	if err != nil && a.log != nil {
 		a.log.Debug("failed", "error", err)
 	}
-	if a.quiet {
-		a.logFile = "" // -q wants no advice
+	return a.end(err)
+}
+
+// printVersion says which certbot we stand in for, as scripts read it, where we are called so.
+func (p process) printVersion() {
+	if p.name != ownName {
+		fmt.Fprintln(p.out, "certbot", lineage.CertbotVersion)
+		return
 	}
-	return report(p.err, err, a.logFile)
+	fmt.Fprintln(p.out, ownName, version)
 }
 
 // app is one run of a verb.
@@ -86,6 +111,7 @@ type app struct {
 	store   *lineage.Store
 	hooks   *hooks
 	ask     *ask.Asker
+	result  any // what --json prints as the outcome of the verb: a struct with tags
 }
 
 // open prepares log and directories for a verb, and runs it.
@@ -101,6 +127,9 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 	}
 	a.log = newLogger(file, a.err, a.options)
 	a.log.Debug("cairnbot starts", "version", version, "verb", a.verb, "go", runtime.Version())
+	for _, name := range a.deprecated {
+		a.log.Warn("an option is no longer used, and changes nothing", "option", "--"+name)
+	}
 	a.store, err = lineage.Open(lineage.Dirs{Config: a.configDir, Work: a.workDir, Logs: a.logsDir})
 	if err != nil {
 		return a.explain(err)
@@ -132,9 +161,9 @@ func (a *app) explain(err error) error {
 	return err
 }
 
-// say writes a line of the result, unless -q asks for silence.
+// say writes a line of the result for people, unless -q asks for silence or --json for a document.
 func (a *app) say(format string, args ...any) {
-	if !a.quiet {
+	if !a.quiet && !a.json {
 		fmt.Fprintf(a.out, format+"\n", args...)
 	}
 }

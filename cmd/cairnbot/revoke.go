@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
@@ -27,10 +26,7 @@ func (a *app) revoke(ctx context.Context) error {
 	}
 	var reason *int
 	if a.reason != "" {
-		code, ok := reasons[strings.ToLower(a.reason)]
-		if !ok {
-			return usagef("argument --reason: invalid choice: %q", a.reason)
-		}
+		code := reasons[a.reason] // the table lets no other pass
 		reason = &code
 	}
 	l, leaf, path, err := a.toRevoke()
@@ -49,7 +45,7 @@ func (a *app) revoke(ctx context.Context) error {
 		return a.explainServer(err, &s)
 	}
 	a.say("\nCongratulations! You have successfully revoked the certificate that was located at %s.", path)
-	if l == nil || a.keepAfterRevoke {
+	if l == nil || !a.deleteAfterRevoke {
 		return nil
 	}
 	return a.deleteRevoked(l)

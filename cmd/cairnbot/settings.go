@@ -62,10 +62,11 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 
 // settleMethod decides how control is proven.
 func (o *options) settleMethod(p *lineage.Params) {
+	authenticator, _, _ := o.requested() // check has seen to the error
 	switch {
-	case o.standalone:
-		p.Authenticator = "standalone"
-	case o.webroot || len(o.webroots.paths) > 0 && p.Authenticator == "":
+	case authenticator != "":
+		p.Authenticator = authenticator
+	case len(o.webroots.byName) > 0 && p.Authenticator == "":
 		p.Authenticator = "webroot"
 	}
 	if o.given["http-01-port"] {
@@ -74,10 +75,9 @@ func (o *options) settleMethod(p *lineage.Params) {
 	if o.given["http-01-address"] {
 		p.HTTP01Address = o.httpAddress
 	}
-	if len(o.webroots.paths) == 0 {
-		return
+	if len(o.webroots.paths) > 0 {
+		p.WebrootPath = o.webroots.paths
 	}
-	p.WebrootPath = o.webroots.paths
 	for _, name := range o.domains {
 		path, ok := o.webroots.byName[name]
 		if !ok {
@@ -126,7 +126,7 @@ func (s *settings) solver(names []acme.Identifier, log *slog.Logger) (renew.Solv
 	case "":
 		return nil, missing("--standalone or --webroot -w DIR", "how control of the names is proven to the CA")
 	default:
-		return nil, fmt.Errorf("the requested %s plugin does not appear to be installed: cairnbot knows standalone and webroot", s.params.Authenticator)
+		return nil, notInstalled(s.params.Authenticator)
 	}
 }
 

@@ -15,11 +15,7 @@ func TestAnAccountIsForgottenOnlyWithItsServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for args, want := range map[string]string{"": "34ab", "--server https://one/dir": "34ab", "--server https://two/dir": "", "--account x": "x"} {
-		in, err := normalise(append([]string{"certonly"}, strings.Fields(args)...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		o, err := parseOptions(in.arguments)
+		_, o, err := process{}.parse(append([]string{"certonly"}, strings.Fields(args)...))
 		if err != nil {
 			t.Fatal(err)
 		}

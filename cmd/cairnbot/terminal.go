@@ -28,11 +28,11 @@ func (p *process) width() int {
 	return width
 }
 
-// questions says who is asked in this run. With -q nobody could read a question, and renew runs where nobody looks.
+// questions says who is asked in this run; check has drawn its conclusions from -q and renew.
 func (a *app) questions(terminal bool, width int) ask.Config {
 	return ask.Config{
 		In: a.in, Out: a.out, Terminal: terminal, Width: width,
-		NonInteractive:   a.nonInteractive || a.quiet || a.verb == "renew",
+		NonInteractive:   a.nonInteractive,
 		ForceInteractive: a.forceInteractive,
 		Warn:             func(message string) { fmt.Fprintln(a.err, message) },
 	}

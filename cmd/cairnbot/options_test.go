@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cairn-ca/cairn/internal/bot/command"
 )
 
 func TestNormalise(t *testing.T) {
@@ -38,14 +40,14 @@ func TestNormalise(t *testing.T) {
 		"help renew":                           "help: ",
 		"help renew now":                       "",
 	} {
-		in, err := normalise(strings.Fields(argv))
+		in, err := language().Read(strings.Fields(argv))
 		if want == "" {
 			if err == nil {
 				t.Errorf("%q: no error, but %+v", argv, in)
 			}
 			continue
 		}
-		if got := in.verb + ": " + strings.Join(in.arguments, " "); err != nil || got != want {
+		if got := in.Verb + ": " + spell(in.Settings); err != nil || got != want {
 			t.Errorf("%q: %q, %v; want %q", argv, got, err, want)
 		}
 	}
@@ -58,11 +60,7 @@ func TestWebrootsBelongToTheNamesAfterThem(t *testing.T) {
 		"-w /1 -d a.test -w /2":                  "a.test=/1",
 		"-d a.test":                              "",
 	} {
-		in, err := normalise(strings.Fields("certonly " + argv))
-		if err != nil {
-			t.Fatal(err)
-		}
-		o, err := parseOptions(in.arguments)
+		_, o, err := process{}.parse(strings.Fields("certonly " + argv))
 		if err != nil {
 			t.Errorf("%q: %v", argv, err)
 			continue
@@ -93,15 +91,23 @@ func TestDomainNames(t *testing.T) {
 // TestTable keeps the table of options free of names that mean two things.
 func TestTable(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, row := range table {
-		for _, name := range append([]string{row.name, "-" + row.short}, row.aliases...) {
+	for _, row := range table() {
+		for _, name := range append([]string{row.Name, "-" + row.Short}, row.Aliases...) {
 			if name != "-" && seen[name] {
 				t.Errorf("%s is there twice", name)
 			}
 			seen[name] = true
 		}
-		if row.help == "" && row.group != "" {
-			t.Errorf("--%s has no help", row.name)
+		if !row.Hidden && (row.Help == "" || len(row.Topics) == 0) {
+			t.Errorf("--%s has no help", row.Name)
+		}
+		for _, topic := range row.Topics {
+			if !slices.Contains(topicNames(), topic) {
+				t.Errorf("--%s: there is no topic %s", row.Name, topic)
+			}
+		}
+		if (row.Target == nil) != row.Deprecated {
+			t.Errorf("--%s sets nothing", row.Name)
 		}
 	}
 }
@@ -110,15 +116,32 @@ func FuzzNormalise(f *testing.F) {
 	f.Add("certonly\x00-nvd\x00a.example\x00--serv=x")
 	f.Add("--\x00-\x00--=\x00-=")
 	f.Fuzz(func(t *testing.T, text string) {
-		in, err := normalise(strings.Split(text, "\x00"))
+		argv := strings.Split(text, "\x00")
+		line, err := language().Read(argv)
 		if err != nil {
 			return
 		}
-		for _, argument := range in.arguments {
-			if !strings.HasPrefix(argument, "--") {
-				t.Errorf("%q is not normal", argument)
+		for _, setting := range line.Settings {
+			if language().Option(setting.Name) == nil {
+				t.Errorf("%q is not normal", setting.Name)
+			}
+			if setting.Name == "config" {
+				return // files are read elsewhere
 			}
 		}
-		_, _ = parseOptions(in.arguments) // must not panic
+		_, _, _ = process{}.parse(argv) // must not panic
 	})
+}
+
+// spell writes settings with full names.
+func spell(settings []command.Setting) string {
+	var list []string
+	for _, setting := range settings {
+		text := "--" + setting.Name
+		if language().Option(setting.Name).Arg != "" {
+			text += "=" + setting.Value
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, " ")
 }

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/cairn-ca/cairn/internal/bot/command"
+)
+
+// verb is a row of the table of verbs.
+type verb struct {
+	name    string
+	aliases []string
+	help    string
+	run     func(*app, context.Context) error // nil for help, and for what this program cannot do yet: the help leaves that out
+	removed string                            // why certbot has it no more
+}
+
+// verbs lists what can be done, in the order of the help.
+func verbs() []verb {
+	return []verb{
+		{name: "run", aliases: []string{"everything"}, help: "get a certificate, and install it in the web server"},
+		{name: "certonly", aliases: []string{"auth"}, help: "get a certificate, or renew it if it is due", run: (*app).certonly},
+		{name: "renew", help: "renew every certificate that is due; for cron and timers", run: (*app).renew},
+		{name: "enhance", help: "add redirects and security headers to a web server that has a certificate"},
+		{name: "install", help: "install a certificate that exists in the web server"},
+		{name: "certificates", help: "list the certificates on this machine", run: (*app).certificates},
+		{name: "delete", help: "remove a certificate's files"},
+		{name: "revoke", help: "have the CA revoke a certificate", run: (*app).revoke},
+		{name: "reconfigure", help: "change how a certificate will be renewed"},
+		{name: "register", help: "make an account with a CA; certonly does it by itself", run: (*app).register},
+		{name: "update_account", help: "change the addresses of an account"},
+		{name: "show_account", help: "show an account"},
+		{name: "unregister", help: "give up an account"},
+		{name: "rollback", help: "undo changes to the web server's settings"},
+		{name: "plugins", help: "list the methods to prove control and to install"},
+		{name: command.HelpVerb, help: "show help about a topic"},
+		{name: "update_symlinks", removed: "certbot has given it up: links are put in order by each run"},
+		{name: "config_changes", removed: "certbot has given it up: the web server's settings and backups show what was changed"},
+	}
+}
+
+// findVerb gives the row of a verb, or nil.
+func findVerb(name string) *verb {
+	list := verbs()
+	i := slices.IndexFunc(list, func(v verb) bool { return v.name == name })
+	if i < 0 {
+		return nil
+	}
+	return &list[i]
+}
+
+// verbOf gives what runs a verb; "" is run's.
+func verbOf(name string) (func(*app, context.Context) error, error) {
+	missing := name == ""
+	if missing {
+		name = "run"
+	}
+	v := findVerb(name)
+	switch {
+	case v.run != nil:
+		return v.run, nil
+	case v.removed != "":
+		return nil, usagef("the verb %s is gone: %s", name, v.removed)
+	case missing:
+		return nil, usagef("no verb was given: say %q to get a certificate", ownName+" certonly")
+	default:
+		return nil, fmt.Errorf("the verb %s is not part of this program yet", name)
+	}
+}
