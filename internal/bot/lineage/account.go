@@ -323,8 +323,8 @@ func sameKey(a, b crypto.Signer) bool {
 	return ok && public.Equal(b.Public())
 }
 
-// Remove deletes an account's files. Certbot may have made its directory a
-// link, to the accounts of an earlier server: then both go.
+// Remove deletes an account's files, and the directory of the server's accounts if it was the last. Certbot may have
+// made either a link, to the accounts of an earlier server: then link and target go.
 func (a *Accounts) Remove(id string) error {
 	if _, err := a.Load(id); err != nil {
 		return err
@@ -337,8 +337,23 @@ func (a *Accounts) Remove(id string) error {
 	if err == nil {
 		err = errors.Join(os.RemoveAll(target), os.RemoveAll(directory))
 	}
+	if err == nil {
+		err = errors.Join(removeLinked(filepath.Dir(directory)), removeLinked(a.directory))
+	}
 	if err != nil {
 		return fmt.Errorf("removing an account: %w", err)
 	}
 	return nil
+}
+
+// removeLinked removes a directory that is empty, and the one that it may be a link to.
+func removeLinked(directory string) error {
+	target, err := filepath.EvalSymlinks(directory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return removeFile(directory) // a link to what is gone, or nothing
+	}
+	if err != nil || !vacant(target) {
+		return err
+	}
+	return errors.Join(os.Remove(target), removeFile(directory))
 }

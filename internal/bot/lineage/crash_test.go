@@ -57,6 +57,9 @@ func operateOn(store *lineage.Store, operation, top string) error {
 	if operation == "open" {
 		return nil
 	}
+	if operation == "rename" {
+		return store.Rename("a.example", "b.example", true)
+	}
 	if operation == "delete" {
 		return store.Delete("a.example")
 	}
@@ -402,4 +405,43 @@ func TestDeploySyncsInOrder(t *testing.T) {
 	if want := []string{"file", "name", "archive", "sibling", "exchange", "live"}; !slices.Equal(order, want) {
 		t.Errorf("the order is %v, want %v", order, want)
 	}
+}
+
+func TestRenameSurvivesCrashes(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	var foreign string
+	begin := func() scene {
+		s := newScene(t, ca, true)
+		foreign = filepath.Join(s.dirs.Config, "live/a.example/combined.pem")
+		write(t, foreign, "mine", 0o640)
+		return s
+	}
+	crashes(t, "rename", "", begin, func(s scene, at string, killed bool) {
+		_, oldErr := live(s.dirs, "a.example")
+		if _, newErr := live(s.dirs, "b.example"); oldErr != nil && newErr != nil {
+			t.Fatalf("killed before %s: nothing is live: %v, %v", at, oldErr, newErr)
+		}
+		store := recovered(t, s)
+		list, broken, err := store.List()
+		if err != nil || len(broken) != 0 || len(list) != 1 || !killed && list[0].Name != "b.example" {
+			t.Fatalf("killed before %s: %v, %v, %v", at, list, broken, err)
+		}
+		if m, err := live(s.dirs, list[0].Name); err != nil || !same(m, s.old) {
+			t.Errorf("killed before %s: %v", at, err)
+		}
+		if text, err := os.ReadFile(filepath.Join(list[0].Live(), "combined.pem")); err != nil || string(text) != "mine" {
+			t.Errorf("killed before %s: a foreign file has become %q, %v", at, text, err)
+		}
+		if list[0].Name == "a.example" {
+			if err := store.Rename("a.example", "b.example", true); err != nil {
+				t.Errorf("killed before %s, then done again: %v", at, err)
+			}
+		}
+		if _, err := live(s.dirs, "a.example"); err != nil { // through the link
+			t.Errorf("killed before %s, then done again: %v", at, err)
+		}
+		store.Close()
+		noLeftovers(t, s)
+	})
 }

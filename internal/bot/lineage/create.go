@@ -110,11 +110,11 @@ func (l *Lineage) lay(archive, live string, m Material) error {
 		return err
 	}
 	for _, kind := range Kinds() {
+		file := string(kind) + "1.pem"
 		mode := fs.FileMode(0o644)
 		if kind == Key {
-			mode = 0o600
+			mode = 0o600 // ShareKeys opens it, when all is in its place
 		}
-		file := string(kind) + "1.pem"
 		if err := createFile(filepath.Join(newArchive, file), m.content(kind), mode); err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ import (
 // lead to one version. Doing it twice is doing it once. Open calls it.
 // An error about one lineage does not keep the others from being put in order.
 func (s *Store) Recover() error {
-	steps := []func() error{s.finishDeployments, s.removeSiblings, s.removeUnfinished, s.repairLinks, s.sweep}
+	steps := []func() error{s.finishRenames, s.finishDeployments, s.removeSiblings, s.removeUnfinished, s.repairLinks, s.sweep}
 	var failed error
 	for _, step := range steps {
 		failed = errors.Join(failed, step())

@@ -60,7 +60,9 @@ func (l *Lineage) write(version int, m Material, have []Kind) (err error) {
 	for _, kind := range Kinds() {
 		mode, prepare := fs.FileMode(0o644), (func(*os.File) error)(nil)
 		if kind == Key {
-			mode, prepare = l.keyMode()
+			if mode, prepare, err = l.keyMode(); err != nil {
+				return err
+			}
 		}
 		if staged[kind], err = stage(l.file(kind, version), m.content(kind), mode, prepare); err != nil {
 			return err
@@ -77,31 +79,6 @@ func (l *Lineage) write(version int, m Material, have []Kind) (err error) {
 		}
 	}
 	return syncDir(l.archive)
-}
-
-// keyShare is what a new key takes over of the mode of the one before: what its
-// group may do, and whether others may read it.
-const keyShare = 0o074
-
-// keyMode says with which mode and group a key is written: 0600, or as open as
-// its owner has made the live one, in the archive: what a link leads to may be anybody's.
-func (l *Lineage) keyMode() (fs.FileMode, func(*os.File) error) {
-	info, err := os.Stat(l.file(Key, l.Version()))
-	if err != nil {
-		return 0o600, nil
-	}
-	_, group, ok := owner(info)
-	return 0o600 | info.Mode().Perm()&keyShare, func(file *os.File) error {
-		mine, err := file.Stat()
-		if err != nil {
-			return err
-		}
-		if _, now, _ := owner(mine); !ok || now == group {
-			return nil
-		}
-		// Without its group the key would be open to another, so this has to work.
-		return file.Chown(-1, group)
-	}
 }
 
 // keep is how many versions before the live one Prune leaves.
