@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -33,7 +31,7 @@ func (a *app) account(ctx context.Context, s *settings, config acme.ClientConfig
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.existing(accounts, s)
+	found, err := a.existing(ctx, accounts, s)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +48,7 @@ func (a *app) account(ctx context.Context, s *settings, config acme.ClientConfig
 }
 
 // existing finds the account to use, or nil.
-func (a *app) existing(accounts *lineage.Accounts, s *settings) (*lineage.Account, error) {
+func (a *app) existing(ctx context.Context, accounts *lineage.Accounts, s *settings) (*lineage.Account, error) {
 	if s.params.Account != "" {
 		account, err := accounts.Load(s.params.Account)
 		if err == nil {
@@ -65,53 +63,33 @@ func (a *app) existing(accounts *lineage.Accounts, s *settings) (*lineage.Accoun
 		return nil, err
 	}
 	if len(all) > 1 {
-		ids := make([]string, len(all))
-		for i, account := range all {
-			ids[i] = account.ID()
-		}
-		return nil, missing("--account ID", fmt.Sprintf("which of the accounts at %s to use: %s", s.params.Server, strings.Join(ids, ", ")))
+		return a.chooseAccount(ctx, all)
 	}
 	return all[0], nil
 }
 
-// newAccount makes a key and registers it. The key is P-256: certbot can use it, too.
+// newAccount registers a new account, and asks before what the options do not say.
 func (a *app) newAccount(ctx context.Context, accounts *lineage.Accounts, s *settings, config acme.ClientConfig) (*acme.Client, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	config.Key = key
-	client, err := acme.NewClient(config)
-	if err != nil {
-		return nil, err
-	}
-	directory, err := client.Directory(ctx)
-	if err != nil {
-		return nil, err
-	}
-	request := acme.NewAccount{TermsOfServiceAgreed: a.agreeTOS}
-	if meta := directory.Meta; meta != nil && meta.TermsOfService != "" && !a.agreeTOS {
-		return nil, missing("--agree-tos", fmt.Sprintf("please read the Terms of Service at %s. You must agree in order to register with the ACME server.",
-			meta.TermsOfService))
-	}
-	for address := range strings.SplitSeq(a.email, ",") {
-		if address = strings.TrimSpace(address); address != "" {
-			request.Contact = append(request.Contact, "mailto:"+address)
+	who := a.newcomer
+	if who == nil || who.server != s.params.Server {
+		var err error
+		if who, err = a.introduce(ctx, s, config); err != nil {
+			return nil, err
 		}
 	}
-	if request.ExternalAccount, err = a.bind(directory, key); err != nil {
+	if err := a.enroll(ctx, who); err != nil {
 		return nil, err
 	}
-	if _, err := client.Register(ctx, request); err != nil {
-		return nil, err
+	account := &lineage.Account{Key: who.key, URL: who.client.AccountURL()}
+	if who.eff {
+		account.RegisterToEFF = who.email
 	}
-	account := &lineage.Account{Key: key, URL: client.AccountURL()}
 	if err := accounts.Save(account); err != nil {
 		return nil, fmt.Errorf("saving the account: %w", err)
 	}
 	s.params.Account = account.ID()
 	a.say("Account registered.")
-	return client, nil
+	return who.client, nil
 }
 
 // bind ties the new account with its key to an external one (RFC 8555 §7.3.4), if a key for that was given.

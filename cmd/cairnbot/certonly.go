@@ -13,49 +13,95 @@ import (
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 )
 
-// certonly gets a certificate, or renews the one that is there.
+// certonly gets a certificate, or renews the one that is there. Where a person is there, it asks for what is missing.
 func (a *app) certonly(ctx context.Context) error {
-	if len(a.domains) == 0 && a.certName == "" {
-		return missing("-d NAME", "which names the certificate is for")
-	}
 	a.finishJobs(ctx)
 	if err := a.checkNamed(); err != nil {
 		return err
 	}
-	ask := renew.Ask{Lineage: a.certName, Expand: a.expand, Force: a.force}
-	for _, name := range a.domains {
-		ask.Identifiers = append(ask.Identifiers, acme.IdentifierFor(name))
-	}
-	have, err := a.have()
+	t, err := a.prepare(ctx)
 	if err != nil {
 		return err
 	}
-	plan, err := renew.Decide(ask, have)
-	var expand *renew.NeedsExpand
-	if errors.As(err, &expand) {
-		return withHint(err, "--expand replaces it by one with all of the names; --cert-name NAME makes a separate one")
+	return a.carryOut(ctx, t)
+}
+
+// task is what is to be done, with every question answered.
+type task struct {
+	plan   renew.Plan
+	target *lineage.Lineage // nil for a new one
+}
+
+// prepare asks for what the options do not say. As with certbot, who has said how control is proven is asked about the
+// account first; for anybody else, the names come first, since they decide which ways of proof there are.
+func (a *app) prepare(ctx context.Context) (*task, error) {
+	s, err := a.settle(nil)
+	if err != nil {
+		return nil, err
 	}
+	if s.params.Authenticator != "" && a.certName == "" {
+		if err := a.askAccount(ctx, &s); err != nil {
+			return nil, err
+		}
+	}
+	if len(a.domains) == 0 && a.certName == "" {
+		if err := a.askNames(ctx); err != nil {
+			return nil, err
+		}
+	}
+	t := new(task)
+	if t.plan, t.target, err = a.decide(ctx); err != nil || t.plan.Action == renew.Keep {
+		return t, err
+	}
+	if a.bare && t.target == nil {
+		if err := a.askServer(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.askProof(ctx, t); err != nil {
+		return nil, err
+	}
+	if s, err = a.settle(t.conf()); err != nil {
+		return nil, err
+	}
+	return t, a.askAccount(ctx, &s)
+}
+
+// conf is the configuration of the certificate that is there, or nil.
+func (t *task) conf() *lineage.Conf {
+	if t.target == nil {
+		return nil
+	}
+	return t.target.Conf
+}
+
+// askProof asks how control is proven, and all that the way of proof needs.
+func (a *app) askProof(ctx context.Context, t *task) error {
+	s, err := a.settle(t.conf())
 	if err != nil {
 		return err
 	}
-	var target *lineage.Lineage
-	if plan.Action != renew.Create {
-		if target, err = a.store.Load(plan.Lineage); err != nil {
+	if s.params.Authenticator == "" {
+		if err := a.askMethod(ctx, t.plan.Identifiers); err != nil {
+			return err
+		}
+		if s, err = a.settle(t.conf()); err != nil {
 			return err
 		}
 	}
-	if plan.Action == renew.Keep {
-		changes, err := a.changesKey(target)
-		if err != nil {
-			return err
-		}
-		if !changes {
-			a.kept()
-			return nil
-		}
-		plan.Action = renew.Renew
+	if s.params.Authenticator == "webroot" {
+		return a.askWebroots(ctx, &s, t.plan.Identifiers)
 	}
-	placed, err := a.obtain(ctx, plan, target)
+	return nil
+}
+
+// carryOut does it, and says what came of it.
+func (a *app) carryOut(ctx context.Context, t *task) error {
+	if t.plan.Action == renew.Keep {
+		a.kept()
+		return nil
+	}
+	placed, err := a.obtain(ctx, t.plan, t.target)
 	if err != nil {
 		return err
 	}
@@ -77,16 +123,6 @@ func (a *app) checkNamed() error {
 		return withHint(fmt.Errorf("the certificate %s is broken: %w", a.certName, err), "mend its files, or choose another --cert-name")
 	}
 	return nil
-}
-
-// changesKey reports whether another type of key is asked for than a certificate has: it is renewed then, due or not.
-func (a *app) changesKey(l *lineage.Lineage) (bool, error) {
-	before, err := l.Conf.Params()
-	if err != nil {
-		return false, err
-	}
-	after, err := a.settle(l.Conf)
-	return after.params.KeyType != before.KeyType, err
 }
 
 // kept says that there was nothing to do.
@@ -138,7 +174,7 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 	if err := a.hooks.check(&s.params); err != nil {
 		return nil, err
 	}
-	solver, err := s.solver(plan.Identifiers, a.log)
+	solver, err := s.solver(plan.Identifiers, a.ask, a.log)
 	if err != nil {
 		return nil, err
 	}
@@ -163,6 +199,7 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 	}
 	a.hooks.deployed(ctx, placed, names, &s.params)
 	a.done(plan.Lineage)
+	a.tellEFF(ctx, &s)
 	return placed, nil
 }
 

@@ -86,7 +86,7 @@ func TestC04TermsAreAgreedToByAPersonAlone(t *testing.T) {
 	h.meta = map[string]any{"termsOfService": "https://ca.example/terms"}
 	h.answer["/account"] = nil // an account that is asked for would be another error
 	output, _ := h.certonly(t)
-	if !strings.Contains(output, "read the Terms of Service at https://ca.example/terms") || !strings.Contains(output, "--agree-tos") {
+	if !strings.Contains(output, "read the Terms of Service at: https://ca.example/terms") || !strings.Contains(output, "--agree-tos") {
 		t.Error(output)
 	}
 }

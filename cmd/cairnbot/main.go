@@ -27,7 +27,7 @@ var version = "devel"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	p := process{name: programName(os.Args[0]), in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
+	p := process{name: programName(os.Args[0]), in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, eff: effForm}
 	p.config = usualConfig(os.Getenv)
 	os.Exit(run(ctx, os.Args[1:], p))
 }
@@ -51,6 +51,7 @@ type process struct {
 	out, err io.Writer
 	getenv   func(string) string
 	config   []string // the usual cli.ini files; each may be missing
+	eff      string   // where the EFF takes addresses; "" where nobody is to be told
 }
 
 // run is the whole program. It returns the exit code.
@@ -66,7 +67,10 @@ func run(ctx context.Context, argv []string, p process) int {
 		o = newOptions()
 		o.json = slices.Contains(argv, "--json")
 	}
-	a.options, a.verb = o, line.Verb
+	if line.Verb == "" {
+		line.Verb = "run"
+	}
+	a.options, a.verb, a.bare = o, line.Verb, bare(line)
 	a.ask = ask.New(a.questions(terminal, width))
 	switch {
 	case err != nil:
@@ -106,12 +110,15 @@ type app struct {
 	process
 	*options
 	verb    string
+	bare    bool   // nothing was said but where files are
 	logFile string // "" before it is open
 	log     *slog.Logger
 	store   *lineage.Store
 	hooks   *hooks
 	ask     *ask.Asker
 	result  any // what --json prints as the outcome of the verb: a struct with tags
+	// newcomer is the account that is to be made, once the questions about it are answered.
+	newcomer *newcomer
 }
 
 // open prepares log and directories for a verb, and runs it.

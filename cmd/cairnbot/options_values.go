@@ -84,6 +84,14 @@ func (w *webroots) assign(name, path string) {
 	w.byName[name] = path
 }
 
+// serve notes that path is the webroot of name.
+func (w *webroots) serve(name, path string) {
+	if !slices.Contains(w.paths, path) {
+		w.paths = append(w.paths, path)
+	}
+	w.assign(name, path)
+}
+
 // check enforces that it is clear which webroot belongs to which name.
 func (w *webroots) check() error {
 	if w.early && len(w.paths) > 1 {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/ask"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 	"github.com/cairn-ca/cairn/internal/bot/solve"
@@ -57,7 +58,7 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 			*hook.to = *hook.from
 		}
 	}
-	return s, o.settleKey(&s, conf != nil)
+	return s, o.settleKey(&s)
 }
 
 // settleMethod decides how control is proven.
@@ -89,12 +90,8 @@ func (o *options) settleMethod(p *lineage.Params) {
 }
 
 // settleKey decides which kind of key the certificate gets. What a lineage has stays unless it was asked to change.
-func (o *options) settleKey(s *settings, exists bool) error {
+func (o *options) settleKey(s *settings) error {
 	p := &s.params
-	if exists && o.given["key-type"] && o.keyType != p.KeyType && !o.given["cert-name"] {
-		return withHint(fmt.Errorf("are you trying to change the key type of this certificate from %s to %s?", p.KeyType, o.keyType),
-			"please provide both --cert-name and --key-type on the command line to confirm the change you are trying to make")
-	}
 	if o.given["key-type"] || p.KeyType == "" {
 		p.KeyType = o.keyType
 	}
@@ -117,14 +114,15 @@ type method struct {
 }
 
 // solver makes what proves control of names, as s says.
-func (s *settings) solver(names []acme.Identifier, log *slog.Logger) (renew.Solver, error) {
+func (s *settings) solver(names []acme.Identifier, asker *ask.Asker, log *slog.Logger) (renew.Solver, error) {
 	switch s.params.Authenticator {
 	case "standalone":
-		return solve.NewStandalone(solve.StandaloneConfig{Address: s.params.HTTP01Address, Port: s.port(), Log: log})
+		standalone, err := solve.NewStandalone(solve.StandaloneConfig{Address: s.params.HTTP01Address, Port: s.port(), Log: log})
+		return &patient{standalone, asker, s.port()}, err
 	case "webroot":
 		return s.webroot(names)
 	case "":
-		return nil, missing("--standalone or --webroot -w DIR", "how control of the names is proven to the CA")
+		return nil, errNoMethod
 	default:
 		return nil, notInstalled(s.params.Authenticator)
 	}
@@ -151,7 +149,7 @@ func (s *settings) webroot(names []acme.Identifier) (renew.Solver, error) {
 			root, ok = s.params.WebrootPath[len(s.params.WebrootPath)-1], true
 		}
 		if !ok {
-			return nil, missing("-w DIR", "the webroot for "+name.Value)
+			return nil, &ask.MissingError{Question: fmt.Sprintf("Input the webroot for %s:", name.Value), Flag: "--webroot-path"}
 		}
 		used[base.Value] = root
 	}

@@ -20,7 +20,7 @@ type verb struct {
 // verbs lists what can be done, in the order of the help.
 func verbs() []verb {
 	return []verb{
-		{name: "run", aliases: []string{"everything"}, help: "get a certificate, and install it in the web server"},
+		{name: "run", aliases: []string{"everything"}, help: "get a certificate, and install it in the web server", run: (*app).obtainAndInstall},
 		{name: "certonly", aliases: []string{"auth"}, help: "get a certificate, or renew it if it is due", run: (*app).certonly},
 		{name: "renew", help: "renew every certificate that is due; for cron and timers", run: (*app).renew},
 		{name: "enhance", help: "add redirects and security headers to a web server that has a certificate"},
@@ -51,20 +51,14 @@ func findVerb(name string) *verb {
 	return &list[i]
 }
 
-// verbOf gives what runs a verb; "" is run's.
+// verbOf gives what runs a verb.
 func verbOf(name string) (func(*app, context.Context) error, error) {
-	missing := name == ""
-	if missing {
-		name = "run"
-	}
 	v := findVerb(name)
 	switch {
 	case v.run != nil:
 		return v.run, nil
 	case v.removed != "":
 		return nil, usagef("the verb %s is gone: %s", name, v.removed)
-	case missing:
-		return nil, usagef("no verb was given: say %q to get a certificate", ownName+" certonly")
 	default:
 		return nil, fmt.Errorf("the verb %s is not part of this program yet", name)
 	}

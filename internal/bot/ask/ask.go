@@ -127,13 +127,26 @@ func (a *Asker) skips(q Question) bool {
 	if a.Interactive(q.Force) {
 		return false
 	}
-	if !a.config.NonInteractive && !a.warned {
+	a.warn()
+	return true
+}
+
+// warn says, once, that nobody was asked although somebody could have been meant to be.
+func (a *Asker) warn() {
+	if !a.config.NonInteractive && !a.warned && a.config.Warn != nil {
 		a.warned = true
-		if a.config.Warn != nil {
-			a.config.Warn("Skipped user interaction because Certbot doesn't appear to be running in a terminal. " +
-				"You should probably include --non-interactive or --force-interactive on the command line.")
-		}
+		a.config.Warn("Skipped user interaction because Certbot doesn't appear to be running in a terminal. " +
+			"You should probably include --non-interactive or --force-interactive on the command line.")
 	}
+}
+
+// nobody reports whether err says that there is nobody after all: a question with Force was put where there
+// is no terminal, such as in a cron job, and nothing was there to be read. Then its default counts.
+func (a *Asker) nobody(err error) bool {
+	if a.config.Terminal || a.config.ForceInteractive || !errors.Is(err, io.EOF) {
+		return false
+	}
+	a.warn()
 	return true
 }
 

@@ -226,6 +226,24 @@ func TestInputEnds(t *testing.T) {
 	}
 }
 
+func TestForcedButNobodyThere(t *testing.T) {
+	warnings := 0
+	asker := ask.New(ask.Config{Warn: func(string) { warnings++ }})
+	q := ask.Question{Text: "Which?", Flag: "--which", Force: true}
+	yes, err := asker.YesNo(t.Context(), ask.YesNo{Question: q, Default: ask.Yes})
+	text, err2 := asker.Input(t.Context(), ask.Input{Question: q, HasDefault: true, Default: "x"})
+	item, err3 := asker.Menu(t.Context(), ask.Menu{Question: q, Items: []string{"one", "two"}, Default: 2})
+	list, err4 := asker.Checklist(t.Context(), ask.Checklist{Question: q, Items: []string{"one", "two"}, Default: []int{1}})
+	if !yes || text != "x" || item != 2 || !slices.Equal(list, []int{1}) || errors.Join(err, err2, err3, err4) != nil || warnings != 1 {
+		t.Error(yes, text, item, list, err, err2, err3, err4, warnings)
+	}
+	for kind, err := range kinds(t.Context(), asker, q) {
+		if !errors.Is(err, io.EOF) || !strings.Contains(err.Error(), "--which") {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
 // endless says the same for ever, as yes(1) does.
 type endless string
 

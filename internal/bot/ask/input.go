@@ -38,6 +38,9 @@ func (a *Asker) Input(ctx context.Context, q Input) (string, error) {
 		answer, err = check(line)
 		return err
 	})
+	if err != nil && q.HasDefault && a.nobody(err) {
+		return q.Default, nil
+	}
 	return answer, err
 }
 

@@ -49,6 +49,9 @@ func (a *Asker) Menu(ctx context.Context, q Menu) (int, error) {
 		chosen, err = number(line, len(q.Items))
 		return err
 	})
+	if err != nil && q.Default > 0 && a.nobody(err) {
+		return q.Default, nil
+	}
 	return chosen, err
 }
 
@@ -86,6 +89,9 @@ func (a *Asker) Checklist(ctx context.Context, q Checklist) ([]int, error) {
 		chosen, err = numbers(line, len(q.Items))
 		return err
 	})
+	if err != nil && q.Default != nil && a.nobody(err) {
+		return q.Default, nil
+	}
 	return chosen, err
 }
 

@@ -58,6 +58,9 @@ func (a *Asker) YesNo(ctx context.Context, q YesNo) (bool, error) {
 		}
 		return nil
 	})
+	if err != nil && q.Default != None && a.nobody(err) {
+		return q.Default == Yes, nil
+	}
 	return answer, err
 }
 

@@ -18,8 +18,11 @@ type Have struct {
 type Ask struct {
 	Lineage     string            // --cert-name, or ""
 	Identifiers []acme.Identifier // empty only together with Lineage
-	Expand      bool              // --expand
-	Force       bool              // --force-renewal
+	Expand      bool              // --expand: a certificate with fewer names may be replaced
+	Force       bool              // --force-renewal: renew, due or not; expand, too
+	Keep        bool              // --keep-until-expiring: keep what is not due
+	Duplicate   bool              // --duplicate: leave what is there alone
+	NewNames    bool              // --renew-with-new-domains: a certificate that is named may get other names
 }
 
 // Action is what follows from Have and Ask.
@@ -33,42 +36,71 @@ const (
 	Replace               // the lineage gets other names
 )
 
+// Doubt is a question that a request leaves open. Who asks nobody takes the answer that is given here.
+type Doubt int
+
+// The doubts.
+const (
+	Settled Doubt = iota
+	// KeepOrRenew: the same names, and not due. The plan is to keep it.
+	KeepOrRenew
+	// Expand: a certificate has a part of the names. The plan is to replace it, which takes somebody who says so.
+	Expand
+	// OtherNames: the certificate that was named has other names. The plan is to change them.
+	OtherNames
+)
+
 // Plan is what is to be done, and to which lineage.
 type Plan struct {
 	Action      Action
 	Lineage     string // for Create the name to begin with
 	Identifiers []acme.Identifier
+	Doubt       Doubt
+	// Added and Removed are how the names of a Replace differ from those that are there.
+	Added, Removed []acme.Identifier
 }
 
-// NeedsExpand says that a certificate has only some of the names asked for, and
-// that nobody has said whether it is to be replaced.
-type NeedsExpand struct{ Lineage string }
-
-func (e *NeedsExpand) Error() string {
-	return fmt.Sprintf("you have an existing certificate, %s, that contains a portion of the names you requested", e.Lineage)
-}
-
-// Decide says what a request means, given the certificates that exist. It answers
-// certbot's questions as certbot answers them when nobody is there to ask: a
-// certificate with the same names is kept while it is not due; the names of one
-// that is named are updated; one with fewer names is expanded only by Expand or Force.
+// Decide says what a request means, given the certificates that exist, and what of that a person is to be asked.
+// A certificate with the same names is kept while it is not due; the names of one that is named are updated;
+// one with fewer names is expanded. One with more names has nothing to do with the request.
 func Decide(ask Ask, have []Have) (Plan, error) {
 	if ask.Lineage != "" {
 		return decideNamed(ask, have)
 	}
-	for _, h := range have {
-		if sameNames(h.Identifiers, ask.Identifiers) {
-			return renewOrKeep(h, ask), nil
+	if !ask.Duplicate {
+		for _, h := range have {
+			if sameNames(h.Identifiers, ask.Identifiers) {
+				return renewOrKeep(h, ask), nil
+			}
 		}
-	}
-	if h := largestPart(ask, have); h != nil {
-		if !ask.Expand && !ask.Force {
-			return Plan{}, &NeedsExpand{Lineage: h.Lineage}
+		if h := largestPart(ask, have); h != nil {
+			doubt := Expand
+			if ask.Expand || ask.Force {
+				doubt = Settled
+			}
+			return replace(*h, ask, doubt), nil
 		}
-		return Plan{Action: Replace, Lineage: h.Lineage, Identifiers: ask.Identifiers}, nil
 	}
 	base, _ := ask.Identifiers[0].Base()
 	return Plan{Action: Create, Lineage: base.Value, Identifiers: ask.Identifiers}, nil
+}
+
+// replace gives h the names that are asked for.
+func replace(h Have, ask Ask, doubt Doubt) Plan {
+	return Plan{
+		Action: Replace, Lineage: h.Lineage, Identifiers: ask.Identifiers, Doubt: doubt,
+		Added: without(ask.Identifiers, h.Identifiers), Removed: without(h.Identifiers, ask.Identifiers),
+	}
+}
+
+// without gives what is in list and not in others.
+func without(list, others []acme.Identifier) (rest []acme.Identifier) {
+	for _, id := range list {
+		if !slices.Contains(others, id) {
+			rest = append(rest, id)
+		}
+	}
+	return rest
 }
 
 // largestPart finds the certificate that has most of the names asked for, and no others; the
@@ -93,15 +125,20 @@ func decideNamed(ask Ask, have []Have) (Plan, error) {
 		return Plan{Action: Create, Lineage: ask.Lineage, Identifiers: ask.Identifiers}, nil
 	case len(ask.Identifiers) == 0 || sameNames(have[i].Identifiers, ask.Identifiers):
 		return renewOrKeep(have[i], ask), nil
+	case ask.NewNames:
+		return replace(have[i], ask, Settled), nil
 	default:
-		return Plan{Action: Replace, Lineage: ask.Lineage, Identifiers: ask.Identifiers}, nil
+		return replace(have[i], ask, OtherNames), nil
 	}
 }
 
 func renewOrKeep(h Have, ask Ask) Plan {
 	plan := Plan{Action: Keep, Lineage: h.Lineage, Identifiers: h.Identifiers}
-	if h.Due || ask.Force {
+	switch {
+	case h.Due || ask.Force:
 		plan.Action = Renew
+	case !ask.Keep:
+		plan.Doubt = KeepOrRenew
 	}
 	return plan
 }

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/ask"
+	"github.com/cairn-ca/cairn/internal/bot/command"
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
+	"github.com/cairn-ca/cairn/internal/bot/renew"
+)
+
+// bare reports whether a command line says nothing about certificates: at most where files are, and how to speak.
+func bare(line command.Line) bool {
+	says := []string{"config", "config-dir", "work-dir", "logs-dir", "verbose", "text", "force-interactive", "http-01-port", "http-01-address"}
+	return line.Verb == "run" && !slices.ContainsFunc(line.Settings, func(s command.Setting) bool { return !slices.Contains(says, s.Name) })
+}
+
+// obtainAndInstall is the verb run. Without any option, on a terminal, it is the guide.
+func (a *app) obtainAndInstall(ctx context.Context) error {
+	if a.bare && a.ask.Interactive(false) {
+		return a.guide(ctx)
+	}
+	s, err := a.settle(nil)
+	if err != nil {
+		return err
+	}
+	without := withHint(fmt.Errorf("%s is not able to configure a web server yet. It can get a certificate, and you configure the web server to use it", a.name),
+		"use the verb certonly")
+	if name := s.params.Authenticator; name != "" {
+		without = phrase(fmt.Sprintf("With the %s plugin, you probably want to use the \"certonly\" command, eg:\n\n    %s certonly --%s", name, a.name, name))
+	}
+	if !a.ask.Interactive(false) {
+		return without
+	}
+	yes, err := a.ask.YesNo(ctx, ask.YesNo{
+		Question: ask.Question{
+			Text: "No web server can be configured from here yet. Would you like to get the certificate alone, and configure your server to use it by hand?",
+			Flag: "certonly",
+		},
+		Default: ask.No, Usual: ask.Yes,
+	})
+	switch {
+	case err != nil:
+		return err
+	case !yes:
+		return without
+	}
+	if err := a.certonly(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+// guide leads somebody who has said nothing yet to a first certificate, or to the next one.
+func (a *app) guide(ctx context.Context) error {
+	a.say("\nThis leads you to a certificate for your web site or another server: for which names, from which CA, and")
+	a.say("how the CA sees that the names are yours. Each question says which option would have answered it.")
+	a.say("Nothing is changed before you have seen a summary. Ctrl-C ends it at any time.")
+	if err := a.askNames(ctx); err != nil {
+		return err
+	}
+	t, err := a.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	if t.plan.Action != renew.Keep {
+		if err := a.askSummary(ctx, t); err != nil {
+			return err
+		}
+	}
+	if err := a.carryOut(ctx, t); err != nil {
+		return err
+	}
+	a.sayByHand(t)
+	return nil
+}
+
+// askServer asks which CA the certificate is to come from, unless the options or an existing certificate say so.
+func (a *app) askServer(ctx context.Context) error {
+	if a.given["server"] {
+		return nil
+	}
+	const letsEncrypt, other = 1, 3
+	n, err := a.ask.Menu(ctx, ask.Menu{
+		Question: ask.Question{Text: "Which certificate authority (CA) is the certificate to come from?", Flag: "--server URL, or --staging"},
+		Items: []string{
+			"Let's Encrypt: free, and known to every browser",
+			"Let's Encrypt's server for trials: its certificates are worth nothing, and mistakes cost nothing",
+			"Another CA, such as your own: you know the address of its ACME directory",
+		},
+		Usual: letsEncrypt,
+	})
+	if err != nil || n == letsEncrypt {
+		return err
+	}
+	a.set("server")
+	if n != other {
+		a.server = stagingServer
+		return nil
+	}
+	a.server, err = a.ask.Input(ctx, ask.Input{
+		Question: ask.Question{Text: "What is the address of the CA's directory? It looks like https://ca.internal:8443/directory", Flag: "--server URL"},
+		Check:    checkServer,
+	})
+	if err != nil {
+		return err
+	}
+	return a.askTrust(ctx)
+}
+
+func checkServer(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Host == "" {
+		return "", errors.New("it begins with https://")
+	}
+	return text, nil
+}
+
+// askTrust looks whether the CA can be spoken to. If nothing vouches for its own certificate, as with a CA of one's own, it asks for one
+// that does.
+func (a *app) askTrust(ctx context.Context) error {
+	for {
+		s, err := a.settle(nil)
+		if err != nil {
+			return err
+		}
+		err = a.tryServer(ctx, &s)
+		var untrusted *tls.CertificateVerificationError
+		if !errors.As(err, &untrusted) {
+			return a.explainServer(err, &s)
+		}
+		a.caBundle, err = a.ask.Input(ctx, ask.Input{
+			Question: ask.Question{
+				Text: fmt.Sprintf("This machine does not know who vouches for %s. If it is a CA of your own, in which file is its root certificate (PEM)?", s.params.Server),
+				Flag: "--ca-bundle FILE",
+			},
+			Check: func(path string) (string, error) {
+				text, err := os.ReadFile(path)
+				if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+					err = fmt.Errorf("there is no certificate in PEM in %s", path)
+				}
+				return path, err
+			},
+		})
+		if err != nil {
+			return err
+		}
+		a.set("ca-bundle")
+	}
+}
+
+// askSummary shows what is about to be done, and how the same is said without questions.
+func (a *app) askSummary(ctx context.Context, t *task) error {
+	s, err := a.settle(t.conf())
+	if err != nil {
+		return err
+	}
+	does := map[renew.Action]string{
+		renew.Create: "get a new certificate", renew.Renew: "renew the certificate " + t.plan.Lineage, renew.Replace: "replace the certificate " + t.plan.Lineage,
+	}[t.plan.Action]
+	account := "the one that is there"
+	if a.newcomer != nil {
+		account = "a new one, without an email address"
+		if a.newcomer.email != "" {
+			account = "a new one, for " + a.newcomer.email
+		}
+	}
+	yes, err := a.ask.YesNo(ctx, ask.YesNo{
+		Question: ask.Question{Text: fmt.Sprintf("This is what will be done: %s\n\nNames:    %s\nCA:       %s\nAccount:  %s\nProof:    %s\nFiles:    %s\n\n"+
+			"The same without questions:\n%s\n\nGo ahead?",
+			does, strings.Join(values(t.plan.Identifiers), ", "), s.params.Server, account, s.describeMethod(),
+			a.store.Dirs().Config+"/live/"+t.plan.Lineage+"/", a.spelledOut(t, &s))},
+		Usual: ask.Yes, Default: ask.Yes,
+	})
+	if err == nil && !yes {
+		err = ask.ErrCancelled
+	}
+	return err
+}
+
+// spelledOut is the command line that answers what was asked.
+func (a *app) spelledOut(t *task, s *settings) string {
+	words := []string{a.name, "certonly", "-n"}
+	add := func(more ...string) { words = append(words, more...) }
+	switch s.params.Authenticator {
+	case "webroot":
+		add("--webroot")
+	default:
+		add("--" + s.params.Authenticator)
+	}
+	roots := make(map[string]string)
+	for _, w := range s.params.WebrootMap {
+		roots[w.Name] = w.Path
+	}
+	last := ""
+	for _, name := range values(t.plan.Identifiers) {
+		if root := roots[name]; s.params.Authenticator == "webroot" && root != "" && root != last {
+			add("-w", quote(root))
+			last = root
+		}
+		add("-d", quote(name))
+	}
+	if s.params.Server != defaultServer {
+		add("--server", quote(s.params.Server))
+	}
+	if s.bundle != "" {
+		add("--ca-bundle", quote(s.bundle))
+	}
+	if a.newcomer != nil {
+		add("--agree-tos")
+		if a.newcomer.email != "" {
+			add("-m", quote(a.newcomer.email))
+		}
+		if a.newcomer.eff {
+			add("--eff-email")
+		}
+	}
+	switch {
+	case t.plan.Action == renew.Replace:
+		add("--expand")
+	case t.plan.Action == renew.Renew:
+		add("--force-renewal")
+	}
+	return strings.Join(words, " ")
+}
+
+// quote writes a word so that a shell takes it as it is.
+func quote(word string) string {
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@+,=%", r)
+	}) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// describeMethod says for a person how control is proven.
+func (s *settings) describeMethod() string {
+	switch s.params.Authenticator {
+	case "standalone":
+		return fmt.Sprintf("a small web server of our own on port %d, for a moment (standalone)", s.port())
+	case "webroot":
+		var roots []string
+		for _, w := range s.params.WebrootMap {
+			roots = append(roots, w.Name+" in "+w.Path)
+		}
+		if len(roots) == 0 {
+			roots = s.params.WebrootPath
+		}
+		return "files for your web server, " + strings.Join(roots, ", ") + " (webroot)"
+	}
+	return s.params.Authenticator
+}
+
+// sayByHand says how a web server is told of the certificate.
+func (a *app) sayByHand(t *task) {
+	l, err := a.store.Load(t.plan.Lineage)
+	if err != nil {
+		return // it is said elsewhere where it is
+	}
+	certificate, key := l.Path(lineage.Fullchain), l.Path(lineage.Key)
+	a.say("- Tell your server to use it. nginx, in the server block:\n    listen 443 ssl;\n    ssl_certificate %s;\n    ssl_certificate_key %s;", certificate, key)
+	a.say("  Apache, in the virtual host for port 443:\n    SSLEngine on\n    SSLCertificateFile %s\n    SSLCertificateKeyFile %s", certificate, key)
+	a.say("- Have it read the new certificate after each renewal: %s reconfigure --cert-name %s --deploy-hook 'systemctl reload nginx'", a.name, t.plan.Lineage)
+}
+
+// tryServer fetches the CA's directory.
+func (a *app) tryServer(ctx context.Context, s *settings) error {
+	config, err := a.clientConfig(s)
+	if err != nil {
+		return err
+	}
+	config.Key, err = newAccountKey()
+	if err != nil {
+		return err
+	}
+	client, err := acme.NewClient(config)
+	if err != nil {
+		return err
+	}
+	_, err = client.Directory(ctx)
+	return err
+}
