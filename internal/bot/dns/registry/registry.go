@@ -8,13 +8,17 @@ import (
 	"strings"
 
 	"github.com/cairn-ca/cairn/internal/bot/dns"
+	"github.com/cairn-ca/cairn/internal/bot/dns/google"
 	"github.com/cairn-ca/cairn/internal/bot/dns/rfc2136"
+	"github.com/cairn-ca/cairn/internal/bot/dns/route53"
 )
 
 // own are our own clients. One of these wins over one of lego's that has the same name.
 func own() []dns.Entry {
 	return []dns.Entry{
+		google.Entry(),
 		rfc2136.Entry(),
+		route53.Entry(),
 	}
 }
 

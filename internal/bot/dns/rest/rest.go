@@ -47,6 +47,8 @@ type Config struct {
 	Hint string
 	// Message finds the service's own words in the body of an error. nil looks for the usual members of JSON.
 	Message func(body []byte) string
+	// Busy recognizes a refusal for load that has a status of its own. nil knows none but 429 and 503.
+	Busy func(Answer) bool
 }
 
 // Client speaks with one service. It can be used by several goroutines at once.
@@ -171,7 +173,8 @@ func (c *Client) again(request Request, answer Answer, err error, try int) (time
 	if err == nil || try >= attempts {
 		return 0, false
 	}
-	refused := answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusServiceUnavailable
+	refused := answer.Status == http.StatusTooManyRequests || answer.Status == http.StatusServiceUnavailable ||
+		c.config.Busy != nil && answer.Status != 0 && c.config.Busy(answer)
 	var network net.Error
 	lost := request.method() == http.MethodGet && (answer.Status >= 500 || errors.As(err, &network))
 	if !refused && !lost {
