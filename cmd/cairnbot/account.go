@@ -135,6 +135,10 @@ func (a *app) register(ctx context.Context) error {
 	if len(all) > 0 {
 		return phrase("There is an existing account; registration of a duplicate account with this command is currently unsupported.")
 	}
-	_, err = a.connect(ctx, &s, true)
-	return a.explainServer(err, &s)
+	client, err := a.connect(ctx, &s, true)
+	if err != nil {
+		return a.explainServer(err, &s)
+	}
+	a.result = accountJSON{ID: s.params.Account, URL: client.AccountURL(), Server: s.params.Server}
+	return nil
 }

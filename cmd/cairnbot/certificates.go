@@ -21,6 +21,7 @@ func (a *app) certificates(context.Context) error {
 		return err
 	}
 	var blocks []string
+	result := certificatesJSON{Certificates: []certificateJSON{}}
 	for _, l := range lineages {
 		leaf, err := l.Leaf()
 		switch {
@@ -28,8 +29,11 @@ func (a *app) certificates(context.Context) error {
 			broken = append(broken, lineage.Broken{Path: l.ConfPath(), Err: err})
 		case a.matches(l, leaf):
 			blocks = append(blocks, certificateBlock(l, leaf, time.Now()))
+			result.Certificates = append(result.Certificates, describeLineage(l, leaf, time.Now()))
 		}
 	}
+	result.Invalid = invalidList(broken)
+	a.result = result
 	a.say("")
 	a.frame()
 	switch {

@@ -99,12 +99,18 @@ func (a *app) askProof(ctx context.Context, t *task) error {
 func (a *app) carryOut(ctx context.Context, t *task) error {
 	if t.plan.Action == renew.Keep {
 		a.kept()
+		a.obtained("kept", t.target)
 		return nil
 	}
 	placed, err := a.obtain(ctx, t.plan, t.target)
 	if err != nil {
 		return err
 	}
+	action := "created"
+	if t.target != nil {
+		action = "renewed"
+	}
+	a.obtained(action, placed)
 	return a.announce(placed)
 }
 

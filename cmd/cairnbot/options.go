@@ -144,7 +144,7 @@ func (p process) parse(argv []string) (command.Line, *options, error) {
 	words := language()
 	line, err := words.Read(argv)
 	if err != nil || line.Help {
-		return line, newOptions(), err
+		return line, nil, err
 	}
 	files, err := p.configFiles(words, line)
 	if err != nil {

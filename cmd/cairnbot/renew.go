@@ -42,6 +42,7 @@ func (a *app) renew(ctx context.Context) error {
 		},
 	}
 	outcomes := round.Run(ctx, lineages)
+	a.result = a.renewResult(outcomes, broken)
 	for _, b := range unread {
 		a.skip(b)
 	}
@@ -137,7 +138,7 @@ func (a *app) summarise(outcomes []renew.Outcome, broken []lineage.Broken) error
 
 // list says a heading and what belongs under it; nothing if that is nothing.
 func (a *app) list(heading string, lines []string) {
-	if len(lines) > 0 && !a.quiet {
+	if len(lines) > 0 && !a.quiet && !a.json {
 		listTo(a.out, heading, lines)
 	}
 }

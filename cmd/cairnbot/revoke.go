@@ -45,10 +45,16 @@ func (a *app) revoke(ctx context.Context) error {
 		return a.explainServer(err, &s)
 	}
 	a.say("\nCongratulations! You have successfully revoked the certificate that was located at %s.", path)
+	result := revokeJSON{Path: path, Serial: fmt.Sprintf("%x", leaf.SerialNumber)}
+	a.result = &result
 	if l == nil || !a.deleteAfterRevoke {
 		return nil
 	}
-	return a.deleteRevoked(l)
+	deleted, err := a.deleteRevoked(l)
+	if deleted {
+		result.Deleted = l.Name
+	}
+	return err
 }
 
 // askToRevoke asks the CA, as the account or, with --key-path, as who holds the certificate's key (RFC 8555 §7.6).
@@ -120,15 +126,15 @@ func firstCertificate(text []byte) (*x509.Certificate, error) {
 }
 
 // deleteRevoked removes the files of a certificate that nobody should use any more.
-func (a *app) deleteRevoked(l *lineage.Lineage) error {
+func (a *app) deleteRevoked(l *lineage.Lineage) (bool, error) {
 	err := a.store.Delete(l.Name)
 	if errors.Is(err, lineage.ErrShared) {
 		a.say("Not deleting revoked certificates due to overlapping archive dirs.")
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("deleting the files of %s: %w", l.Name, err)
+		return false, fmt.Errorf("deleting the files of %s: %w", l.Name, err)
 	}
 	a.say("Deleted all files relating to certificate %s.", l.Name)
-	return nil
+	return true, nil
 }
