@@ -70,7 +70,10 @@ func (a *Account) ID() string {
 }
 
 // Accounts is accounts/HOST[:PORT]/PATH: the accounts at one CA.
-type Accounts struct{ top, directory, earlier string }
+type Accounts struct {
+	top, directory, earlier string
+	begin                   func() error // called before anything is changed; nil where nobody wants to know
+}
 
 // earlierServers are the servers whose accounts Let's Encrypt has taken over:
 // where there is none for the new one, certbot uses those.
@@ -117,6 +120,9 @@ func (a *Accounts) save(account *Account) error {
 	if err != nil {
 		return err
 	}
+	if err := a.changes(); err != nil {
+		return err
+	}
 	meta, registration, err := account.encode()
 	if err != nil {
 		return err
@@ -136,6 +142,14 @@ func (a *Accounts) save(account *Account) error {
 	}
 	// The last of the three: from here on the account counts.
 	return replaceFile(filepath.Join(directory, accountURLFile), registration, 0o644)
+}
+
+// changes is called before anything is changed.
+func (a *Accounts) changes() error {
+	if a.begin == nil {
+		return nil
+	}
+	return a.begin()
 }
 
 // makeDir makes the directory of an account. Certbot may have made a part of

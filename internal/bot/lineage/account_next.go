@@ -20,6 +20,9 @@ func (a *Accounts) SaveNext(id string, key crypto.Signer) error {
 		return fmt.Errorf("saving the next key of account %s: %w", id, err)
 	}
 	directory, err := a.find(id)
+	if err == nil {
+		err = a.changes()
+	}
 	if err != nil {
 		return fmt.Errorf("saving the next key of account %s: %w", id, err)
 	}
@@ -81,7 +84,7 @@ func (a *Account) WithKey(key crypto.Signer) *Account {
 // ReplaceAccount makes the renewal configurations that name an account of a server name another in its place, the
 // one that has its new key. What cannot be read is left as it is, and told of.
 func (s *Store) ReplaceAccount(server, old, next string) error {
-	names, err := s.names()
+	names, err := s.Names()
 	if err != nil {
 		return err
 	}

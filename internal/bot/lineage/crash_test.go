@@ -347,6 +347,7 @@ func TestRecoverySurvivesCrashes(t *testing.T) {
 		}
 		create(t, store, "b.example", s.new)
 		store.Close()
+		write(t, filepath.Join(s.dirs.Config, "renewal/.cairnbot-working"), "", 0o600)
 		write(t, filepath.Join(s.dirs.Config, "renewal/.cairnbot-deploy-a.example"), `{"version":2}`, 0o600)
 		relinkTo(t, l.Path(lineage.Cert), "../../archive/a.example/cert2.pem")
 		if err := os.Remove(filepath.Join(s.dirs.Config, "renewal/b.example.conf")); err != nil {

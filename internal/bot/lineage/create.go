@@ -43,6 +43,9 @@ func (s *Store) Create(name string, m Material, setup Setup) (*Lineage, error) {
 	if err := m.Check(); err != nil {
 		return nil, fmt.Errorf("creating %s: %w", name, err)
 	}
+	if err := s.begin(); err != nil {
+		return nil, fmt.Errorf("creating %s: %w", name, err)
+	}
 	if err := s.writeReadme(); err != nil {
 		return nil, fmt.Errorf("creating %s: %w", name, err)
 	}

@@ -34,6 +34,9 @@ func (s *Store) delete(name string) error {
 			return fmt.Errorf("%w: %s", ErrShared, other.Name)
 		}
 	}
+	if err := s.begin(); err != nil {
+		return err
+	}
 	// From here on Recover finishes it, where all is in the usual places.
 	home := filepath.Join(s.archives(), name)
 	if isRealDirectory(home) {

@@ -27,6 +27,10 @@ func (l *Lineage) Deploy(version int) error {
 	if version == l.Version() {
 		return nil
 	}
+	if err := l.store.begin(); err != nil {
+		return err
+	}
+	l.version = 0
 	err := l.exchange(version)
 	if errors.Is(err, errNoExchange) {
 		err = l.relink(version)
@@ -212,6 +216,9 @@ func (l *Lineage) intentPath() string {
 func (l *Lineage) relink(version int) error {
 	text, err := json.Marshal(intent{Version: version})
 	if err != nil {
+		return err
+	}
+	if err := l.store.begin(); err != nil {
 		return err
 	}
 	if err := replaceFile(l.intentPath(), text, 0o600); err != nil {

@@ -30,7 +30,7 @@ func ParseDocument(text []byte) (*Document, error) {
 		d.newline = "\r\n"
 	}
 	d.root = &Section{document: d}
-	p := parser{lines: strings.SplitAfter(rest, "\n"), section: d.root, taken: make(map[place]bool)}
+	p := parser{lines: strings.SplitAfter(rest, "\n"), section: d.root}
 	for p.next < len(p.lines) {
 		number := p.next + 1
 		if err := p.step(); err != nil {
@@ -43,8 +43,8 @@ func ParseDocument(text []byte) (*Document, error) {
 type parser struct {
 	lines   []string
 	next    int
-	section *Section // where what comes next belongs
-	taken   map[place]bool
+	section *Section       // where what comes next belongs
+	taken   map[place]bool // nil while there are few
 }
 
 // place is where a key or a section is, of which there can be only one.
@@ -53,8 +53,17 @@ type place struct {
 	name    string
 }
 
+// few is up to how many lines looking through them is cheaper than to keep a map.
+const few = 64
+
 // take reports whether the place was free.
 func (p *parser) take(section *Section, name string) bool {
+	if len(p.lines) <= few {
+		return section.find(name) == nil && section.Section(name) == nil
+	}
+	if p.taken == nil {
+		p.taken = make(map[place]bool)
+	}
 	at := place{section, name}
 	free := !p.taken[at]
 	p.taken[at] = true

@@ -22,6 +22,9 @@ func parseValue(s string) (value Value, comment string, err error) {
 	if len(s) > maxValue {
 		return Value{}, "", fmt.Errorf("the value has more than %d bytes", maxValue)
 	}
+	if plain := strings.TrimRightFunc(s, isSpace); plain != "" && !strings.ContainsAny(s, `,#"'`) {
+		return String(plain), s[len(plain):], nil // as most are
+	}
 	v := valueReader{text: s, dead: make(map[int]bool)}
 	if !v.read(0) {
 		if rest, found := strings.CutPrefix(s, ","); found && onlyComment(rest) {

@@ -3,7 +3,6 @@ package lineage
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,20 +16,6 @@ const ours = ".cairnbot-"
 
 // temporary begins the names of files that are not finished. Recover removes them.
 const temporary = ours + "tmp-"
-
-// readFile reads a file of at most maxFile bytes.
-func readFile(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
-	if err == nil && len(text) > maxFile {
-		err = fmt.Errorf("%s has more than %d bytes", path, maxFile)
-	}
-	return text, err
-}
 
 // stage writes a file under a temporary name beside path, durably, and gives
 // that name. The file is never more open than mode. prepare, if any, sees it

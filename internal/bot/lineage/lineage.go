@@ -20,28 +20,55 @@ type Lineage struct {
 	store   *Store
 	paths   map[Kind]string // of the live links
 	archive string          // the directory of the versions
+	version int             // that was live when it was loaded; 0 if that is not known
 }
 
 // Load reads one lineage. The error is fs.ErrNotExist if there is no
-// renewal/NAME.conf; otherwise it says what is broken.
+// renewal/NAME.conf; otherwise it says what is broken. Links that lead to several versions, or to none, are
+// what certbot leaves when it is interrupted, and are put in order first.
 func (s *Store) Load(name string) (*Lineage, error) {
 	l, err := s.loadConf(name)
 	if err != nil {
 		return nil, err
 	}
-	for _, kind := range Kinds() {
-		target, err := linkTarget(l.paths[kind])
-		if err != nil {
-			return nil, fmt.Errorf("expected %s to be a symlink", l.paths[kind])
-		}
-		if _, err := os.Stat(target); err != nil {
-			return nil, fmt.Errorf("target %s of symlink %s does not exist", target, l.paths[kind])
-		}
-		if !l.archived(target) {
-			return nil, fmt.Errorf("symlink %s leads to %s, which is not in the archive directory %s", l.paths[kind], target, l.archive)
-		}
+	if err = l.look(); err == nil && l.version != 0 {
+		return l, nil
+	}
+	if repairErr := l.repairLink(); repairErr != nil {
+		return nil, fmt.Errorf("putting the links of %s in order: %w", name, repairErr)
+	}
+	if err := l.look(); err != nil {
+		return nil, err
 	}
 	return l, nil
+}
+
+// look follows the links, and notes the version that all of them lead to. It says where one leads astray.
+func (l *Lineage) look() error {
+	l.version = 0
+	common := 0
+	for i, kind := range Kinds() {
+		target, err := linkTarget(l.paths[kind])
+		if err != nil {
+			return fmt.Errorf("expected %s to be a symlink", l.paths[kind])
+		}
+		info, err := os.Stat(target)
+		if err != nil {
+			return fmt.Errorf("target %s of symlink %s does not exist", target, l.paths[kind])
+		}
+		if !l.archived(target) {
+			return fmt.Errorf("symlink %s leads to %s, which is not in the archive directory %s", l.paths[kind], target, l.archive)
+		}
+		version, ok := versionOf(kind, filepath.Base(target))
+		if i == 0 {
+			common = version
+		}
+		if !ok || version != common || !info.Mode().IsRegular() {
+			common = -1 // no version, nor is any other
+		}
+	}
+	l.version = max(common, 0)
+	return nil
 }
 
 // loadConf is Load without a look at the links.
@@ -222,7 +249,11 @@ func (l *Lineage) Material(version int) (Material, error) {
 // Leaf reads the certificate that is live, and nothing else: it says what there is to
 // renew even where its key is lost. What is to be deployed is read by Material.
 func (l *Lineage) Leaf() (*x509.Certificate, error) {
-	text, err := readFile(l.file(Cert, l.Version()))
+	version := l.version
+	if version == 0 {
+		version = l.Version()
+	}
+	text, err := readFile(l.file(Cert, version))
 	if err != nil {
 		return nil, fmt.Errorf("reading the certificate %s: %w", l.Name, err)
 	}
@@ -236,6 +267,9 @@ func (l *Lineage) Leaf() (*x509.Certificate, error) {
 // Save writes the configuration back. Comments, order and what is unknown are
 // kept, and so is the file's mode.
 func (l *Lineage) Save() error {
+	if err := l.store.begin(); err != nil {
+		return err
+	}
 	mode := fs.FileMode(0o644)
 	if info, err := os.Stat(l.ConfPath()); err == nil {
 		mode = info.Mode().Perm()

@@ -412,7 +412,9 @@ func TestListTellsWhatIsBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, copied, "x", 0o644)
-	relinkTo(t, filepath.Join(dirs.Config, "live/dangling/cert.pem"), "../../archive/dangling/cert9.pem")
+	if err := os.Remove(filepath.Join(dirs.Config, "archive/dangling/cert1.pem")); err != nil { // and there is no other version
+		t.Fatal(err)
+	}
 	list, broken, err := store.List()
 	if err != nil || len(list) != 2 || list[0].Name != "a.example" || list[1].Name != "b.example" {
 		t.Errorf("got %v, %v", list, err)

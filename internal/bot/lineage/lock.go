@@ -1,10 +1,12 @@
 package lineage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // ErrLocked says that certbot, or another cairnbot, is at work in one of the
@@ -41,6 +43,25 @@ func (d Dirs) Lock() (*Locks, error) {
 		locks.files = append(locks.files, file)
 	}
 	return locks, nil
+}
+
+// between is how often the locks are tried while somebody has them.
+const between = 250 * time.Millisecond
+
+// LockWithin is Lock that tries again until wait is over. The error is ErrLocked then.
+func (d Dirs) LockWithin(ctx context.Context, wait time.Duration) (*Locks, error) {
+	for end := time.Now().Add(wait); ; {
+		locks, err := d.Lock()
+		left := time.Until(end)
+		if !errors.Is(err, ErrLocked) || left <= 0 {
+			return locks, err
+		}
+		select {
+		case <-time.After(min(left, between)):
+		case <-ctx.Done():
+			return nil, errors.Join(err, context.Cause(ctx))
+		}
+	}
 }
 
 func containsSame(list []os.FileInfo, info os.FileInfo) bool {

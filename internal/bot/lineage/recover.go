@@ -13,7 +13,8 @@ import (
 
 // Recover finishes or takes back what a crash has left half done. It touches
 // only what carries this package's mark, and links of a lineage that do not
-// lead to one version. Doing it twice is doing it once. Open calls it.
+// lead to one version. Doing it twice is doing it once. Open calls it where a run was broken off;
+// what certbot has broken off is put in order by Load.
 // An error about one lineage does not keep the others from being put in order.
 func (s *Store) Recover() error {
 	steps := []func() error{s.finishRenames, s.finishDeployments, s.removeSiblings, s.removeUnfinished, s.repairLinks, s.sweep}
@@ -120,7 +121,7 @@ func hasContent(path string) bool {
 // repairLinks deploys the latest good version of lineages whose links are
 // missing or do not agree, as they may be when certbot was interrupted.
 func (s *Store) repairLinks() error {
-	names, err := s.names()
+	names, err := s.Names()
 	for _, name := range names {
 		l, loadErr := s.loadConf(name)
 		if loadErr != nil || l.Version() != 0 {

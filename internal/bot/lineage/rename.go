@@ -51,6 +51,9 @@ func (s *Store) rename(r renaming) error {
 	if err := s.renamable(l, r); err != nil {
 		return err
 	}
+	if err := s.begin(); err != nil {
+		return err
+	}
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err

@@ -21,6 +21,9 @@ func (l *Lineage) AddVersion(m Material) (version int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := l.store.begin(); err != nil {
+		return 0, err
+	}
 	if err := l.write(version, m, have); err != nil {
 		return 0, fmt.Errorf("adding version %d to %s: %w", version, l.Name, err)
 	}
