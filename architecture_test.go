@@ -123,7 +123,10 @@ var table = map[string]row{
 		why: "tokens that a client signs itself"},
 	"internal/bot/dns/google": {ours: []string{"internal/bot/dns", "internal/bot/dns/aws", "internal/bot/dns/jwt", "internal/bot/dns/rest", "internal/bot/dns/txt"}, others: []string{},
 		why: "a DNS provider: Google; identities of Amazon's machines are good there, too"},
-	"internal/bot/solve": {ours: []string{"acme", "internal/bot/renew"}, why: "implements what renew declares"},
+	"internal/bot/solve": {ours: []string{"acme", "internal/bot/renew", "internal/bot/hook"}, others: []string{"golang.org/x/net/netutil"},
+		why: "implements what renew declares"},
+	"internal/bot/hook": {ours: []string{}, others: []string{},
+		why: "runs an operator's command, whatever it is for"},
 
 	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},
 		why: "runs somebody else's server, for tests of either side"},

@@ -117,7 +117,8 @@ type method struct {
 func (s *settings) solver(names []acme.Identifier, asker *ask.Asker, log *slog.Logger) (renew.Solver, error) {
 	switch s.params.Authenticator {
 	case "standalone":
-		standalone, err := solve.NewStandalone(solve.StandaloneConfig{Address: s.params.HTTP01Address, Port: s.port(), Log: log})
+		standalone, err := solve.NewStandalone(solve.StandaloneConfig{Address: s.params.HTTP01Address, Port: s.port(), Log: log,
+			Challenges: []acme.ChallengeType{acme.HTTP01}})
 		return &patient{standalone, asker, s.port()}, err
 	case "webroot":
 		return s.webroot(names)
@@ -153,7 +154,7 @@ func (s *settings) webroot(names []acme.Identifier) (renew.Solver, error) {
 		}
 		used[base.Value] = root
 	}
-	return solve.NewWebroot(used)
+	return solve.NewWebroot(solve.WebrootConfig{Roots: used})
 }
 
 // method names how control is proven, for messages.

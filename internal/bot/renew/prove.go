@@ -103,12 +103,12 @@ func (o *Obtainer) pending(ctx context.Context, names []acme.Identifier, order *
 		}
 		todo = append(todo, pending{url: url, challenge: challenge, proof: proof})
 	}
-	all := make([]acme.Identifier, len(todo))
+	all, wildcard := make([]acme.Identifier, len(todo)), make([]bool, len(todo))
 	for i := range todo {
-		all[i] = todo[i].proof.Identifier
+		all[i], wildcard[i] = todo[i].proof.Identifier, todo[i].proof.Wildcard
 	}
 	for i := range todo {
-		todo[i].proof.All, todo[i].proof.Index = all, i
+		todo[i].proof.All, todo[i].proof.AllWildcard, todo[i].proof.Index = all, wildcard, i
 	}
 	return todo, nil
 }

@@ -24,6 +24,8 @@ type Challenge struct {
 	// and Index is the place of this one among them. People and hooks that do this by hand want to know.
 	All   []acme.Identifier
 	Index int
+	// AllWildcard says of each of All whether its authorization is for "*." in front of it.
+	AllWildcard []bool
 }
 
 // Solver makes proofs visible to the CA. Calls are not concurrent for one Solver.

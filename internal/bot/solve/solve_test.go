@@ -25,7 +25,7 @@ import (
 const padding = "_0123456789abcdefghijk"
 
 func challenge(name, token string) renew.Challenge {
-	return renew.Challenge{Identifier: acme.IdentifierFor(name), Token: token, KeyAuthorization: token + ".thumbprint"}
+	return renew.Challenge{Type: acme.HTTP01, Identifier: acme.IdentifierFor(name), Token: token, KeyAuthorization: token + ".thumbprint"}
 }
 
 // freePort finds a port that nobody listens on at the moment.
@@ -154,7 +154,7 @@ func TestStandaloneSaysThatThePortIsTaken(t *testing.T) {
 
 func TestC10TokensFromTheCAAreChecked(t *testing.T) {
 	root := t.TempDir()
-	webroot, err := solve.NewWebroot(map[string]string{"a.test": root})
+	webroot, err := solve.NewWebroot(solve.WebrootConfig{Roots: map[string]string{"a.test": root}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,12 +171,12 @@ func TestC10TokensFromTheCAAreChecked(t *testing.T) {
 }
 
 func TestBadConfigs(t *testing.T) {
-	for _, c := range []solve.StandaloneConfig{{Port: 0}, {Port: 65536}, {Port: 80, Address: "localhost"}} {
+	for _, c := range []solve.StandaloneConfig{{Port: -1}, {Port: 65536}, {TLSPort: 65536}, {Challenges: []acme.ChallengeType{acme.DNS01}}, {Port: 80, Address: "localhost"}} {
 		if _, err := solve.NewStandalone(c); err == nil {
 			t.Errorf("%+v was accepted", c)
 		}
 	}
-	if _, err := solve.NewWebroot(map[string]string{"a.test": "/nonexistent"}); err == nil || err.Error() != "/nonexistent does not exist or is not a directory" {
+	if _, err := solve.NewWebroot(solve.WebrootConfig{Roots: map[string]string{"a.test": "/nonexistent"}}); err == nil || err.Error() != "/nonexistent does not exist or is not a directory" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -187,7 +187,7 @@ func TestWebrootWritesAndRemoves(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(other, ".well-known"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	w, err := solve.NewWebroot(map[string]string{"a.test": shared, "b.test": shared, "c.test": other})
+	w, err := solve.NewWebroot(solve.WebrootConfig{Roots: map[string]string{"a.test": shared, "b.test": shared, "c.test": other}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestWebrootWritesAndRemoves(t *testing.T) {
 func TestWebrootKeepsStrangersFiles(t *testing.T) {
 	root := t.TempDir()
 	directory := filepath.Join(root, ".well-known/acme-challenge")
-	w, err := solve.NewWebroot(map[string]string{"a.test": root})
+	w, err := solve.NewWebroot(solve.WebrootConfig{Roots: map[string]string{"a.test": root}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestWebrootKeepsStrangersFiles(t *testing.T) {
 func TestWebrootPresentsAgainAfterACrash(t *testing.T) {
 	root := t.TempDir()
 	for range 2 { // the first run never gets to CleanUp
-		w, err := solve.NewWebroot(map[string]string{"a.test": root})
+		w, err := solve.NewWebroot(solve.WebrootConfig{Roots: map[string]string{"a.test": root}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -274,7 +274,7 @@ func TestWebrootFollowsALinkThatWasThereBefore(t *testing.T) {
 	if err := os.Symlink(shared, filepath.Join(root, ".well-known")); err != nil {
 		t.Fatal(err)
 	}
-	w, err := solve.NewWebroot(map[string]string{"a.test": root})
+	w, err := solve.NewWebroot(solve.WebrootConfig{Roots: map[string]string{"a.test": root}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,49 +2,50 @@ package solve
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 )
 
-// StandaloneConfig says where a Standalone listens.
+// StandaloneConfig says what a Standalone answers, and where it listens.
 type StandaloneConfig struct {
 	Address string // an IP address; "" is every address, of both families
-	Port    int    // 1 to 65535; CAs look at port 80
-	Log     *slog.Logger
+	Port    int    // for http-01; 0 is 80, where CAs look
+	TLSPort int    // for tls-alpn-01; 0 is 443, where CAs look
+	// Challenges are the kinds of challenge to answer, the preferred one first; nil is http-01, and
+	// tls-alpn-01 where the CA does not offer that.
+	Challenges []acme.ChallengeType
+	// Listeners are shared with other solvers of the process; nil makes some for this one alone.
+	Listeners *Listeners
+	Log       *slog.Logger
 }
 
-// ErrPortTaken says that another program listens where a Standalone would.
-var ErrPortTaken = errors.New("the port is already in use by another process on this system (such as a web server)")
-
-// ErrPortForbidden says that listening there takes more rights.
-var ErrPortForbidden = errors.New("this user may not listen there")
-
-// Standalone answers http-01 challenges with an HTTP server that runs only while
+// Standalone answers http-01 and tls-alpn-01 challenges with servers that run only while
 // there are challenges to answer.
 type Standalone struct {
 	config StandaloneConfig
 
-	mu      sync.Mutex
-	answers map[string]string // token → key authorization; guarded by mu
-	stop    func()            // nil while no server runs; used by Present and CleanUp alone
+	mu   sync.Mutex
+	shut map[string]func() // by challenge: what takes it back; guarded by mu
 }
+
+// standaloneTypes is what a Standalone can answer.
+var standaloneTypes = []acme.ChallengeType{acme.HTTP01, acme.TLSALPN01}
 
 // NewStandalone checks c. It does not listen yet.
 func NewStandalone(c StandaloneConfig) (*Standalone, error) {
-	if c.Port < 1 || c.Port > 65535 {
-		return nil, fmt.Errorf("%d is not a port: use 1 to 65535", c.Port)
+	for number, standard := range map[*int]int{&c.Port: 80, &c.TLSPort: 443} {
+		if *number == 0 {
+			*number = standard
+		}
+		if *number < 1 || *number > 65535 {
+			return nil, fmt.Errorf("%d is not a port: use 1 to 65535", *number)
+		}
 	}
 	if c.Address != "" && net.ParseIP(c.Address) == nil {
 		return nil, fmt.Errorf("%q is not an IP address to listen on", c.Address)
@@ -52,138 +53,67 @@ func NewStandalone(c StandaloneConfig) (*Standalone, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Standalone{config: c, answers: make(map[string]string)}, nil
+	if c.Listeners == nil {
+		c.Listeners = NewListeners(ListenersConfig{Log: c.Log})
+	}
+	var err error
+	if c.Challenges, err = Preferred("standalone", standaloneTypes, c.Challenges); err != nil {
+		return nil, err
+	}
+	return &Standalone{config: c, shut: make(map[string]func())}, nil
 }
 
-// Types is http-01.
-func (s *Standalone) Types(acme.Identifier, bool) []acme.ChallengeType {
-	return []acme.ChallengeType{acme.HTTP01}
-}
+// Types is what the configuration says: neither kind proves control of a wildcard, and no CA offers them for one.
+func (s *Standalone) Types(acme.Identifier, bool) []acme.ChallengeType { return s.config.Challenges }
 
-// Present starts the server if it does not run, and has it answer c.
+// Present opens the port for c, unless it is open, and answers c there.
 func (s *Standalone) Present(ctx context.Context, c renew.Challenge) error {
 	if err := checkToken(c); err != nil {
 		return err
 	}
-	if s.stop == nil {
-		stop, err := s.start(ctx)
+	number := s.config.Port
+	if c.Type == acme.TLSALPN01 {
+		number = s.config.TLSPort
+	}
+	answers, leave, err := s.config.Listeners.use(ctx, c.Type, s.config.Address, number)
+	if err != nil {
+		return err
+	}
+	remove := func() {}
+	switch answers := answers.(type) {
+	case *files:
+		answers.add(c.Token, c.KeyAuthorization)
+		remove = func() { answers.remove(c.Token) }
+	case *certificates:
+		certificate, err := ALPNCertificate(c.Identifier, c.KeyAuthorization, time.Now())
+		if err == nil {
+			err = answers.add(ctx, c.Identifier, c.Token, certificate)
+		}
 		if err != nil {
+			leave()
 			return err
 		}
-		s.stop = stop
+		remove = func() { answers.remove(c.Identifier, c.Token) }
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answers[c.Token] = c.KeyAuthorization
+	s.shut[keyOf(c)] = func() { remove(); leave() }
 	return nil
 }
 
-// CleanUp forgets c, and stops the server after the last one.
+// CleanUp forgets c, and closes its port after the last one.
 func (s *Standalone) CleanUp(_ context.Context, c renew.Challenge) error {
 	s.mu.Lock()
-	delete(s.answers, c.Token)
-	left := len(s.answers)
+	shut := s.shut[keyOf(c)]
+	delete(s.shut, keyOf(c))
 	s.mu.Unlock()
-	if left == 0 && s.stop != nil {
-		s.stop()
-		s.stop = nil
+	if shut != nil {
+		shut()
 	}
 	return nil
 }
 
-// start listens and serves. The function it returns ends both.
-func (s *Standalone) start(ctx context.Context) (stop func(), err error) {
-	listeners, err := s.listen(ctx)
-	if err != nil {
-		return nil, err
-	}
-	server := &http.Server{
-		Handler:           s,
-		ReadTimeout:       10 * time.Second, // a challenge is one small request
-		WriteTimeout:      10 * time.Second,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug),
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-		ReadHeaderTimeout: 5 * time.Second,
-	}
-	var serving sync.WaitGroup
-	for _, listener := range listeners {
-		serving.Go(func() {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				s.config.Log.Error("http-01 server stopped", "address", listener.Addr(), "error", err)
-			}
-		})
-	}
-	return func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if server.Shutdown(grace) != nil {
-			_ = server.Close()
-		}
-		serving.Wait()
-	}, nil
-}
-
-// listen opens a socket for each family, because CAs prefer IPv6 where a name has
-// an address there. A machine may lack one family, but a port that is taken in
-// either would make validation depend on which one the CA tries.
-func (s *Standalone) listen(ctx context.Context) ([]net.Listener, error) {
-	targets := map[string]string{"tcp6": "::", "tcp4": "0.0.0.0"}
-	if s.config.Address != "" {
-		targets = map[string]string{"tcp": s.config.Address}
-	}
-	var listeners []net.Listener
-	var failures []error
-	for network, host := range targets {
-		address := net.JoinHostPort(host, strconv.Itoa(s.config.Port))
-		listener, err := new(net.ListenConfig).Listen(ctx, network, address)
-		if err != nil {
-			failures = append(failures, listenError(address, err))
-			continue
-		}
-		listeners = append(listeners, listener)
-	}
-	failure := errors.Join(failures...)
-	if len(listeners) > 0 && !errors.Is(failure, ErrPortTaken) {
-		return listeners, nil
-	}
-	for _, listener := range listeners {
-		_ = listener.Close()
-	}
-	for _, err := range failures { // the reason that a person can do something about
-		if errors.Is(err, ErrPortTaken) {
-			return nil, err
-		}
-	}
-	return nil, failures[0]
-}
-
-func listenError(address string, err error) error {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		err = ErrPortTaken
-	case errors.Is(err, syscall.EACCES):
-		err = ErrPortForbidden
-	}
-	return fmt.Errorf("listening on %s for the challenge: %w", address, err)
-}
-
-// ServeHTTP answers the tokens that have been presented, and nothing else.
-func (s *Standalone) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	token, ok := strings.CutPrefix(r.URL.Path, acme.HTTP01Path)
-	s.mu.Lock()
-	answer, known := s.answers[token]
-	s.mu.Unlock()
-	s.config.Log.Debug("challenge request", "from", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "known", known)
-	switch {
-	case !ok || !known:
-		http.NotFound(w, r)
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "use GET", http.StatusMethodNotAllowed)
-	default:
-		w.Header().Set("Content-Type", "application/octet-stream") // RFC 8555 §8.3
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		_, _ = io.WriteString(w, answer) // who hangs up has no use for the error
-	}
+// keyOf tells the challenges of one order apart.
+func keyOf(c renew.Challenge) string {
+	return fmt.Sprintf("%s %s %v %s", c.Type, c.Identifier, c.Wildcard, c.Token)
 }

@@ -9,27 +9,34 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 )
 
-// Webroot answers http-01 challenges by putting files where a web server that
-// runs anyway serves them.
-type Webroot struct {
-	roots map[string]string // a name → the directory that its web server serves
-	sites map[string]*site  // such a directory → what is done there at the moment
+// WebrootConfig says where a Webroot puts its files.
+type WebrootConfig struct {
+	Roots map[string]string // a name, without a wildcard → the directory that its web server serves as "/"
+	Sites *Sites            // shared with other solvers of the process; nil makes one for this solver alone
 }
 
-// NewWebroot takes, for each name, the directory that its web server serves as "/".
-func NewWebroot(roots map[string]string) (*Webroot, error) {
-	for _, root := range roots {
+// Webroot answers http-01 challenges by putting files where a web server that
+// runs anyway serves them.
+type Webroot struct{ config WebrootConfig }
+
+// NewWebroot checks that the directories are there.
+func NewWebroot(c WebrootConfig) (*Webroot, error) {
+	for _, root := range c.Roots {
 		if info, err := os.Stat(root); err != nil || !info.IsDir() {
 			return nil, fmt.Errorf("%s does not exist or is not a directory", root)
 		}
 	}
-	return &Webroot{roots: roots, sites: make(map[string]*site)}, nil
+	if c.Sites == nil {
+		c.Sites = NewSites()
+	}
+	return &Webroot{config: c}, nil
 }
 
 // Types is http-01.
@@ -42,48 +49,77 @@ func (w *Webroot) Present(_ context.Context, c renew.Challenge) error {
 	if err := checkToken(c); err != nil {
 		return err
 	}
-	root, ok := w.roots[c.Identifier.Value]
+	root, ok := w.config.Roots[c.Identifier.Value]
 	if !ok {
 		return fmt.Errorf("no webroot is known for %s", c.Identifier)
 	}
-	s, err := w.sites[root], error(nil)
-	if s == nil {
-		s, err = openSite(root)
+	if err := w.config.Sites.add(root, c); err != nil {
+		return fmt.Errorf("answering the challenge for %s: %w", c.Identifier, err)
 	}
-	if err == nil {
-		err = writeAnswer(s.directory(), c)
-	}
-	if err == nil {
-		s.answers[c.Token]++
-		w.sites[root] = s
-		return nil
-	}
-	if s != nil && len(s.answers) == 0 {
-		s.close()
-	}
-	return fmt.Errorf("answering the challenge for %s: %w", c.Identifier, err)
+	return nil
 }
 
 // CleanUp removes the file for c and, after the last one below a root, the directories made there.
 func (w *Webroot) CleanUp(_ context.Context, c renew.Challenge) error {
-	root := w.roots[c.Identifier.Value]
-	s := w.sites[root]
-	if s == nil || s.answers[c.Token] == 0 {
-		return nil
-	}
-	var err error
-	if s.answers[c.Token]--; s.answers[c.Token] == 0 {
-		delete(s.answers, c.Token)
-		err = s.directory().Remove(c.Token)
-	}
-	if len(s.answers) == 0 {
-		delete(w.sites, root)
-		s.close()
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := w.config.Sites.remove(w.config.Roots[c.Identifier.Value], c.Token); err != nil {
 		return fmt.Errorf("removing the answer to a challenge: %w", err)
 	}
 	return nil
+}
+
+// Sites are the webroots that the solvers of one process have files in. Several orders at once
+// can share one: the first makes its directories, the last removes them.
+type Sites struct {
+	mu   sync.Mutex
+	open map[string]*site // by root; guarded by mu, with all that is in them
+}
+
+// NewSites begins with none.
+func NewSites() *Sites { return &Sites{open: make(map[string]*site)} }
+
+func (s *Sites) add(root string, c renew.Challenge) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	site, err := s.open[root], error(nil)
+	if site == nil {
+		if site, err = openSite(root); err != nil {
+			return err
+		}
+	}
+	if site.answers[c.Token] == 0 {
+		err = writeAnswer(site.directory(), c)
+	}
+	if err != nil {
+		if len(site.answers) == 0 {
+			site.close()
+		}
+		return err
+	}
+	site.answers[c.Token]++
+	s.open[root] = site
+	return nil
+}
+
+func (s *Sites) remove(root, token string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	site := s.open[root]
+	if site == nil || site.answers[token] == 0 {
+		return nil
+	}
+	var err error
+	if site.answers[token]--; site.answers[token] == 0 {
+		delete(site.answers, token)
+		err = site.directory().Remove(token)
+	}
+	if len(site.answers) == 0 {
+		delete(s.open, root)
+		site.close()
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody else has removed it
+	}
+	return err
 }
 
 // site is one webroot in use. Its directories stay open until everything in them has

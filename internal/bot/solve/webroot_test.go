@@ -14,7 +14,7 @@ import (
 
 func webroot(t *testing.T, root string) *solve.Webroot {
 	t.Helper()
-	w, err := solve.NewWebroot(map[string]string{"a.test": root})
+	w, err := solve.NewWebroot(solve.WebrootConfig{Roots: map[string]string{"a.test": root}})
 	if err != nil {
 		t.Fatal(err)
 	}
