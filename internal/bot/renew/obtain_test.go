@@ -334,7 +334,7 @@ func TestC07FailedProofsAreReportedAndForgotten(t *testing.T) {
 		t.Error("a dead order is kept")
 	}
 	_, err = w.obtainer(t).Obtain(t.Context(), want(t, renew.KeySpec{}, "*.a.example"), nil)
-	if err == nil || !strings.Contains(err.Error(), "no http-01 challenge for *.a.example") {
+	if err == nil || !strings.Contains(err.Error(), "no http-01 or tls-alpn-01 challenge for *.a.example") {
 		t.Errorf("wildcard: %v", err)
 	}
 }
