@@ -15,13 +15,13 @@ STATICCHECK := v0.8.2
 GOVULNCHECK := v1.9.0
 
 .DEFAULT_GOAL := build
-.PHONY: build bench bench-go test fuzz soak race lint vuln demo needs pebble help clean
+.PHONY: build bench bench-go test fuzz soak race lint vuln demo needs pebble step-ca help clean
 
 build: ## bin/cairn and bin/cairnbot: static, reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 		-ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/cairn ./cmd/cairnbot
 
-test: needs pebble build lint ## everything; installs what the tests need, as root or through sudo
+test: needs pebble step-ca build lint ## everything; installs what the tests need, as root or through sudo
 	-@$(MAKE) --no-print-directory vuln
 	@echo "scripts/demo"; said=$$(scripts/demo 2>&1) || { echo "$$said"; exit 1; }
 	$(GO) test -timeout 20m ./...
@@ -41,14 +41,14 @@ COUNT  ?= 1
 bench-go: ## the hot pieces, with allocations; for benchstat: COUNT=10 make bench-go > new.txt
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime 300ms -count $(COUNT) $(PIECES)
 
-race: needs pebble ## the tests under the race detector (needs a C compiler)
+race: needs pebble step-ca ## the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
 
 demo: build ## a CA, a certificate from it and a verified page, in a dozen lines
 	@scripts/demo
 
 bench: build pebble ## Cairn beside step-ca and Pebble, on this machine: a table (ROUNDS=, COUNT=, FILE=)
-	@$(call tool,github.com/smallstep/certificates/cmd/step-ca,$(STEPCA)) || echo "bench: step-ca $(STEPCA) cannot be built here"
+	@$(MAKE) --no-print-directory step-ca || echo "bench: step-ca $(STEPCA) cannot be built here"
 	@STEPCA=$(STEPCA) PEBBLE=$(PEBBLE) ROUNDS=$(ROUNDS) COUNT=$(COUNT) FILE=$(FILE) scripts/bench
 
 # tool,PACKAGE,VERSION: builds a program into TOOLS, once for each version.
@@ -77,6 +77,9 @@ needs:
 
 pebble:
 	@$(call tool,github.com/letsencrypt/pebble/v2/cmd/pebble,$(PEBBLE))
+
+step-ca:
+	@$(call tool,github.com/smallstep/certificates/cmd/step-ca,$(STEPCA))
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 9

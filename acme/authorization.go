@@ -54,3 +54,14 @@ func (n *NewAuthorization) UnmarshalJSON(data []byte) error {
 type Deactivation struct {
 	Status Status `json:"status"`
 }
+
+// Unproven gives the challenge of a pending authorization that the server has looked at in vain, and
+// whose response it would take again (RFC 8555 §8.2); nil if there is none.
+func (a *Authorization) Unproven() *Challenge {
+	for i := range a.Challenges {
+		if c := &a.Challenges[i]; c.Status == StatusPending && c.Error != nil {
+			return c
+		}
+	}
+	return nil
+}

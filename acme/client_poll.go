@@ -14,14 +14,16 @@ const (
 )
 
 // WaitAuthorization looks at the authorization at url until its status is final
-// and returns it then, valid or not (RFC 8555 §7.5.1). The context bounds the wait.
+// and returns it then, valid or not (RFC 8555 §7.5.1). It also returns one that is pending, where the server
+// has found fault with a challenge and will not look again before it is asked to (§8.2). The context bounds the wait.
 func (c *Client) WaitAuthorization(ctx context.Context, url string) (*Authorization, error) {
 	authorization := new(Authorization)
 	err := c.poll(ctx, url, 0, func(a *answer) (bool, error) {
 		*authorization = Authorization{}
 		err := a.decode(authorization)
 		authorization.clean()
-		return authorization.Status != StatusPending && authorization.Status != StatusProcessing, err
+		waits := authorization.Status == StatusPending && authorization.Unproven() == nil || authorization.Status == StatusProcessing
+		return !waits, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("waiting for an authorization: %w", err)

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script/*.txt against Pebble. Beside the usual commands they have
 //
 //	pebble [SETTING...] starts Pebble and sets SERVER, BUNDLE and PORT (for http-01)
+//	stepca              the same with step-ca
 //	freeport NAME       sets NAME to a port that nobody listens on
 //	takeport NAME       the same, and listens on it
 //	serve DIR PORT      serves the files of DIR over HTTP
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"pebble": startPebble, "freeport": freePort, "takeport": takePort, "serve": serve, "hang": hang, "unhang": unhang, "mode": mode,
+			"pebble": startPebble, "stepca": startStepCA, "freeport": freePort, "takeport": takePort, "serve": serve, "hang": hang, "unhang": unhang, "mode": mode,
 		},
 	})
 }
@@ -58,13 +59,26 @@ func startPebble(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.MkdirAll(dir, 0o755))
 	pebble, err := pebbletest.Start(dir, append([]string{"PEBBLE_AUTHZREUSE=0"}, args...)...) // names that fail must fail every time
 	ts.Check(err)
+	useServer(ts, pebble)
+}
+
+func startStepCA(ts *testscript.TestScript, _ bool, _ []string) {
+	dir := ts.MkAbs("stepca")
+	ts.Check(os.MkdirAll(dir, 0o755))
+	server, err := pebbletest.StartStepCA(dir)
+	ts.Check(err)
+	useServer(ts, server)
+}
+
+// useServer makes server the CA of a script.
+func useServer(ts *testscript.TestScript, server *pebbletest.Server) {
 	ts.Defer(func() {
-		pebble.Stop()
-		ts.Logf("%s", pebble.Log())
+		server.Stop()
+		ts.Logf("%s", server.Log())
 	})
-	ts.Setenv("SERVER", pebble.Directory)
-	ts.Setenv("BUNDLE", pebble.Bundle)
-	ts.Setenv("PORT", strconv.Itoa(pebble.HTTPPort))
+	ts.Setenv("SERVER", server.Directory)
+	ts.Setenv("BUNDLE", server.Bundle)
+	ts.Setenv("PORT", strconv.Itoa(server.HTTPPort))
 }
 
 func listen(ts *testscript.TestScript, address, name string) net.Listener {

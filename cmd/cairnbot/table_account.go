@@ -46,7 +46,7 @@ func tableAccount() []option {
 			Help:   "agree to the CA's terms of service",
 			Target: func(o *options) any { return &o.agreeTOS }},
 		{Name: "eff-email", Topics: []string{"register", "update_account"},
-			Help:   "give your address to the Electronic Frontier Foundation, too, once there is a certificate, as certbot does", Default: "ask",
+			Help: "give your address to the Electronic Frontier Foundation, too, once there is a certificate, as certbot does", Default: "ask",
 			Target: func(o *options) any { return &o.effEmail }},
 		{Name: "no-eff-email", Dest: "eff-email", Topics: []string{"register", "update_account"},
 			Help:   "give it to nobody but the CA",

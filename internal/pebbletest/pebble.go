@@ -1,6 +1,7 @@
 // Package pebbletest runs Pebble, Let's Encrypt's ACME server for tests, for
 // tests of ours: a server that shares no line with Cairn. Nonces are refused at
-// Pebble's default rate. Every name resolves to 127.0.0.1.
+// Pebble's default rate. Every name resolves to 127.0.0.1. StartStepCA runs step-ca
+// in the same way, for a third opinion.
 package pebbletest
 
 import (
@@ -79,24 +80,7 @@ func Program(name string) (string, error) {
 }
 
 func find(name string) (string, error) {
-	if path, err := exec.LookPath(name); err == nil {
-		return path, nil
-	}
-	cache, err := exec.Command("go", "env", "GOCACHE").Output()
-	if err != nil {
-		return "", fmt.Errorf("finding a place for %s: %w", name, err)
-	}
-	directory := filepath.Join(strings.TrimSpace(string(cache)), "cairn-pebble-"+version)
-	path := filepath.Join(directory, name)
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	build := exec.Command("go", "install", "github.com/letsencrypt/pebble/v2/cmd/"+name+"@"+version)
-	build.Env = append(build.Environ(), "GOBIN="+directory, "GOFLAGS=-mod=mod")
-	if text, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building %s: %w\n%s", name, err, text)
-	}
-	return path, nil
+	return program(name, "github.com/letsencrypt/pebble/v2/cmd/"+name, version)
 }
 
 // Start runs Pebble with its files in directory, until Stop. Settings such as
@@ -203,10 +187,10 @@ func (s *Server) await(addresses ...string) error {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			return fmt.Errorf("pebble does not listen:\n%s", s.output)
+			return fmt.Errorf("the server does not listen:\n%s", s.output)
 		case err := <-s.exited:
 			s.exited <- err
-			return fmt.Errorf("pebble ended: %w\n%s", err, s.output)
+			return fmt.Errorf("the server ended: %w\n%s", err, s.output)
 		}
 	}
 	return nil

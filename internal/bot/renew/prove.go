@@ -211,7 +211,7 @@ func (o *Obtainer) settle(ctx context.Context, todo []pending) error {
 	defer cancel()
 	var failed AuthorizationError
 	for _, p := range todo {
-		authorization, err := o.config.Client.WaitAuthorization(ctx, p.url)
+		authorization, err := o.verdict(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -223,6 +223,31 @@ func (o *Obtainer) settle(ctx context.Context, todo []pending) error {
 		return &failed
 	}
 	return nil
+}
+
+// Some servers do not end a challenge that failed, and look again when they are asked (RFC 8555 §8.2).
+const (
+	maxRetries = 2               // after the first look
+	retryPause = 5 * time.Second // what is not yet seen everywhere may be by then
+)
+
+// verdict waits for what the CA says of one name.
+func (o *Obtainer) verdict(ctx context.Context, p pending) (*acme.Authorization, error) {
+	for retry := 0; ; retry++ {
+		authorization, err := o.config.Client.WaitAuthorization(ctx, p.url)
+		if err != nil || authorization.Status != acme.StatusPending || retry == maxRetries {
+			return authorization, err
+		}
+		o.config.Log.Info("asking the CA to look again", "identifier", p.proof.Identifier.Value, "error", authorization.Unproven().Error)
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		if _, err := o.config.Client.Respond(ctx, p.challenge); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // failure finds the reason for an authorization that will not become valid.
