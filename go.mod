@@ -3,6 +3,7 @@ module github.com/cairn-ca/cairn
 go 1.26.0
 
 require (
+	github.com/creack/pty v1.1.24
 	github.com/go-acme/lego/v5 v5.3.1
 	github.com/go-jose/go-jose/v4 v4.1.9
 	github.com/jackc/pgx/v5 v5.13.0

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/idna"
 
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/ask"
 )
 
@@ -51,6 +52,9 @@ func readNames(answer string) (names, notes []string, err error) {
 		}
 		if !strings.EqualFold(strings.TrimSuffix(typed, "."), name) {
 			notes = append(notes, fmt.Sprintf("%s is taken as %s.", typed, name))
+		}
+		if acme.IdentifierFor(name).Type == acme.DNS && !strings.Contains(name, ".") {
+			notes = append(notes, fmt.Sprintf("%s has no dot in it: only a CA of your own gives a certificate for that.", name))
 		}
 		if !slices.Contains(names, name) {
 			names = append(names, name)

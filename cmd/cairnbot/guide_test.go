@@ -1,0 +1,157 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestGuide(t *testing.T) {
+	s := newStation(t)
+	d := s.talk("--http-01-port", s.port())
+	d.expect("This leads you to a certificate").expect("(on the command line: -d NAME)").expect("(Enter 'c' to cancel): ")
+	d.send("someone@example.org, https://one.example/x").expect("** Invalid input **").expect("was not valid: someone@example.org: this is an email address").expect("(Enter 'c' to cancel): ")
+	d.send("https://One.example/index.html, bücher.example").expect("is taken as one.example.").expect("is taken as xn--bcher-kva.example.")
+	d.expect("Which certificate authority (CA)").expect("Select the appropriate number [1-3]").send("3")
+	d.expect("address of the CA's directory").send("ca.example").expect("it begins with https://").send(s.pebble.Directory)
+	d.expect("does not know who vouches").send("/nonexistent").expect("** Invalid input **").send(s.pebble.Bundle)
+	d.expect("How would you like to authenticate with the ACME CA?").expect("1: Run a small web server of our own").send("")
+	d.expect("Enter email address or hit Enter to skip.").send("nobody").expect("There is a problem with your email address.").send("you@mail.example")
+	d.expect("Please read the Terms of Service at: ").expect("(Y)es/(N)o: ").send("perhaps").expect("answer Y or N").send("y")
+	d.expect("This is what will be done: get a new certificate").expect("Names: one.example, xn--bcher-kva.example")
+	d.expect("a new one, for you@mail.example").expect("certonly -n --standalone -d one.example").expect("--agree-tos -m you@mail.example")
+	d.expect("Go ahead?").send("")
+	d.expect("Account registered.").expect("Requesting a certificate for one.example and xn--bcher-kva.example")
+	d.expect("Successfully received certificate.").expect("NEXT STEPS:").expect("ssl_certificate_key")
+	d.end(0)
+	if !s.exists("etc/live/one.example/fullchain.pem") {
+		t.Error("there is no certificate")
+	}
+
+	// The command line of the summary means the same.
+	if text := s.quietly(s.ca("certonly", "-n", "--standalone", "-d", "one.example", "-d", "xn--bcher-kva.example")...); !strings.Contains(text, "no action taken") {
+		t.Error(text)
+	}
+	d = s.talk()
+	d.expect("(Enter 'c' to cancel): ").send("one.example xn--bcher-kva.example").expect("exactly the same domains").send("")
+	d.expect("Certificate not yet due for renewal; no action taken.").end(0)
+	d = s.talk()
+	d.expect("(Enter 'c' to cancel): ").send("one.example xn--bcher-kva.example").expect("Keep the existing certificate for now").send("2")
+	d.expect("renew the certificate one.example").expect("Go ahead?").send("n").expect("cancelled by the user").end(1)
+	d = s.talk()
+	d.expect("(Enter 'c' to cancel): ").send("one.example xn--bcher-kva.example").expect("(may be subject to CA rate limits)").send("2")
+	d.expect("Account: the one that is there").expect("--force-renewal").expect("Go ahead?").send("y")
+	d.expect("Renewing an existing certificate for").expect("Successfully received certificate.").end(0)
+	if !s.exists("etc/archive/one.example/cert2.pem") {
+		t.Error("it was not renewed")
+	}
+}
+
+func TestExistingCertificates(t *testing.T) {
+	s := newStation(t)
+	s.quietly(s.ca("certonly", "-n", "--standalone", "--agree-tos", "-d", "a.example", "-d", "b.example")...)
+	three := s.ca("certonly", "--standalone", "-d", "a.example", "-d", "b.example", "-d", "c.example")
+
+	d := s.talk(three...).expect("contains a portion of the domains you requested").expect("It would also get: c.example")
+	d.expect("on the command line: --expand").expect("(E)xpand/(C)ancel: ").send("c").expect("--duplicate").end(1)
+	s.talk(three...).expect("(E)xpand/(C)ancel: ").send("e").expect("Successfully received").end(0)
+	s.talk(s.ca("certonly", "--cert-name", "a.example", "-d", "a.example", "-d", "z.example")...).
+		expect("You are updating certificate a.example to include new domain(s): + z.example").
+		expect("You are also removing previously included domain(s): - b.example - c.example").
+		expect("(U)pdate certificate/(C)ancel: ").send("c").expect("cancelled by the user").end(1)
+	s.talk(s.ca("certonly", "--cert-name", "a.example", "-d", "a.example")...).
+		expect("to remove previously included domain(s): - b.example - c.example").
+		expect("--renew-with-new-domains").expect("(U)pdate certificate/(C)ancel: ").send("u").expect("Successfully received").end(0)
+
+	// Nobody is asked where the options say it.
+	s.talk(s.ca("certonly", "--cert-name", "a.example", "-d", "a.example", "-d", "b.example", "--renew-with-new-domains")...).expect("Successfully received").end(0)
+	s.talk(append(three, "--duplicate")...).expect("Successfully received").end(0)
+	if !s.exists("etc/live/a.example-0001") {
+		t.Error("there is no duplicate")
+	}
+	s.talk(append(three, "--keep-until-expiring")...).expect("no action taken").end(0)
+	s.talk(append(three, "--force-renewal")...).expect("Renewing an existing certificate").expect("Successfully received").end(0)
+}
+
+func TestKeyTypeQuestion(t *testing.T) {
+	s := newStation(t)
+	s.quietly(s.ca("certonly", "-n", "--standalone", "--agree-tos", "-d", "a.example", "--key-type", "rsa")...)
+	plain := s.ca("certonly", "--standalone", "-d", "a.example")
+	question := "An RSA certificate named a.example already exists. Do you want to update its key type to ECDSA?"
+	s.talk(plain...).expect(question).expect("(U)pdate key type/(K)eep existing key type: ").send("k").
+		expect("exactly the same domains").send("1").expect("no action taken").end(0)
+	s.talk(append(plain, "--key-type", "ecdsa")...).expect(question).send("k").expect("Are you trying to change the key type").end(1)
+	s.talk(plain...).expect(question).send("u").expect("Successfully received").end(0)
+	if text := s.quietly("certificates"); !strings.Contains(text, "Key Type: ECDSA") {
+		t.Error(text)
+	}
+	s.talk(s.ca("certonly", "--cert-name", "a.example", "--key-type", "rsa")...).expect("Successfully received").end(0)
+}
+
+func TestWebrootQuestions(t *testing.T) {
+	s := newStation(t)
+	if err := os.MkdirAll(s.path("www"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	serveFiles(t, s.path("www"), s.port())
+	d := s.talk(s.ca("certonly", "-d", "a.example,b.example")...)
+	d.expect("How would you like to authenticate").expect("1: Put files where a web server").send("1")
+	d.expect("Input the webroot for a.example:").expect("(Enter 'c' to cancel): ").send("/nonexistent").expect("does not exist or is not a directory").send(s.path("www"))
+	d.expect("Select the webroot for b.example:").expect("1: Enter a new webroot").expect("2: " + s.path("www")).expect("Select the appropriate number").send("")
+	d.expect("hit Enter to skip.").send("").expect("Do you agree?").send("y").expect("Successfully received").end(0)
+	conf, err := os.ReadFile(s.path("etc/renewal/a.example.conf"))
+	if err != nil || !strings.Contains(string(conf), "b.example = "+s.path("www")) {
+		t.Errorf("%v\n%s", err, conf)
+	}
+	s.quietly("renew", "--force-renewal", "--ca-bundle", s.pebble.Bundle)
+}
+
+func TestSeveralAccounts(t *testing.T) {
+	s := newStation(t)
+	s.quietly(s.ca("register", "-n", "--agree-tos")...)
+	other := *s
+	other.work = t.TempDir()
+	other.quietly(other.ca("register", "-n", "--agree-tos")...)
+	accounts := "etc/accounts/" + strings.TrimPrefix(s.pebble.Directory, "https://")
+	if err := os.CopyFS(s.path(accounts), os.DirFS(other.path(accounts))); err != nil {
+		t.Fatal(err)
+	}
+	d := s.talk(s.ca("certonly", "--standalone")...)
+	d.expect("Please choose an account").expect("on the command line: --account").expect("[1-2] then [enter]").send("3").expect("enter a number from 1 to 2").send("2")
+	d.expect("Please enter the domain name(s)").send("a.example").expect("Successfully received").end(0)
+	s.talk(s.ca("certonly", "--standalone", "-d", "b.example")...).expect("Please choose an account").send("c").expect("cancelled by the user").expect("--account ID").end(1)
+}
+
+func TestPortTaken(t *testing.T) {
+	s := newStation(t)
+	release := occupy(t, s.port())
+	d := s.talk(s.ca("certonly", "--standalone", "--agree-tos", "-m", "you@mail.example", "-d", "a.example")...)
+	d.expect("Could not bind TCP port").expect("(R)etry/(C)ancel: ").send("r").expect("Could not bind TCP port").expect("(R)etry/(C)ancel: ")
+	release()
+	d.send("r").expect("Successfully received").end(0)
+	defer occupy(t, s.port())()
+	s.talk(s.ca("certonly", "--standalone", "-d", "b.example")...).expect("(R)etry/(C)ancel: ").send("c").expect("already in use").expect("hint: stop that program").end(1)
+}
+
+func TestOnlyPlainTextIsWritten(t *testing.T) {
+	s := newStation(t)
+	s.size.Cols = 34
+	for _, env := range []string{"TERM=dumb", "NO_COLOR=1", "TERM=xterm-256color"} {
+		s.env = []string{env}
+		d := s.talk(s.ca("certonly")...)
+		d.expect("Please enter the domain name(s) you would like on your certificate").send("a.example\x1b[Ab c.example/x").expect("** Invalid input **")
+		text := d.send("c").expect("cancelled by the user").end(1)
+		for i, line := range strings.Split(text, "\n") {
+			line = strings.TrimRight(line, "\r")
+			if strings.Contains(line, "Saving debug log") || strings.Contains(line, "cairnbot: ") || strings.Contains(line, "See the logfile") {
+				continue
+			}
+			if len(line) > 34 && !strings.Contains(line, "^[") {
+				t.Errorf("%s: line %d is too long: %q", env, i, line)
+			}
+			if strings.ContainsAny(strings.ReplaceAll(line, "\x1b[A", ""), "\x1b\x07\x08") {
+				t.Errorf("%s: line %d controls the terminal: %q", env, i, line)
+			}
+		}
+	}
+}
