@@ -112,7 +112,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-func FuzzNormalise(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add("certonly\x00-nvd\x00a.example\x00--serv=x")
 	f.Add("--\x00-\x00--=\x00-=")
 	f.Fuzz(func(t *testing.T, text string) {

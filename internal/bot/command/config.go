@@ -33,11 +33,6 @@ func (l *Language[T]) ReadConfig(path string, text []byte) ([]Setting, error) {
 	for _, p := range pairs {
 		where := fmt.Sprintf("%s:%d", path, p.line)
 		row := l.Option(p.key)
-		if row == nil {
-			if _, plain, ok := strings.Cut(p.key, ":"); ok {
-				row = l.Option(plain)
-			}
-		}
 		switch {
 		case row == nil:
 			return nil, l.unknownKey(where, p)
