@@ -99,6 +99,17 @@ type Settings struct {
 	// Lookup reads the environment of the process, for services whose own tools are set up there
 	// (AWS_PROFILE). It finds nothing where Values were given. nil finds nothing.
 	Lookup func(name string) (string, bool)
+	// Environment is for lego's providers, which are made from it. nil makes them fail.
+	Environment *Environment
+	// Resolver finds zones for those who ask. nil makes lego's providers fail.
+	Resolver *Resolver
+}
+
+// Environment is the environment of the process, handed down by who may read it.
+type Environment struct {
+	Lookup func(name string) (string, bool)
+	Set    func(name, value string) error
+	Unset  func(name string) error
 }
 
 // Zones lists the zones that name can lie in, the longest first, each with the final

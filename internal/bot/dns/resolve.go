@@ -161,6 +161,19 @@ func (r *Resolver) lookUp(ctx context.Context, name string, kind uint16) (*dns.M
 	return nil, failure
 }
 
+// Forward puts somebody else's question to the resolvers.
+func (r *Resolver) Forward(ctx context.Context, query *dns.Msg) (*dns.Msg, error) {
+	if len(query.Question) != 1 {
+		return nil, errors.New("that is not one question")
+	}
+	reply, err := r.lookUp(ctx, query.Question[0].Name, query.Question[0].Qtype)
+	if err != nil {
+		return nil, err
+	}
+	reply.Id = query.Id
+	return reply, nil
+}
+
 func rcode(m *dns.Msg) string {
 	if text, ok := dns.RcodeToString[m.Rcode]; ok {
 		return text
