@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -58,6 +59,8 @@ type Key struct {
 	// Also are other names for it in credential files, whole: those of plugins for certbot
 	// that other people wrote, such as certbot_plugin_gandi:dns_api_key.
 	Also []string
+	// Parts are the names of settings in such files, whole, that make it up together, with a dot between them.
+	Parts []string
 	// Needed is set for what a provider cannot do without. Where one of several sets
 	// will do, none is Needed, and New says what is missing.
 	Needed bool
@@ -85,6 +88,9 @@ type Entry struct {
 	// New makes it. It checks Values, and asks nobody.
 	New func(Settings) (Provider, error)
 }
+
+// Is reports whether name is one of the entry's names.
+func (e Entry) Is(name string) bool { return e.Name == name || slices.Contains(e.Aliases, name) }
 
 // Settings are what a provider is made with.
 type Settings struct {

@@ -56,7 +56,7 @@ func (r *row) entry() dns.Entry {
 	for i := range e.Keys {
 		for _, n := range known.keys {
 			if n.variable == e.Keys[i].Variable {
-				e.Keys[i].Name, e.Keys[i].Also = n.name(e.Keys[i].Name), n.also
+				e.Keys[i].Name, e.Keys[i].Also, e.Keys[i].Parts = n.name(e.Keys[i].Name), n.also, n.parts
 			}
 		}
 	}

@@ -68,7 +68,6 @@ import (
 	"github.com/go-acme/lego/v5/providers/dns/f5xc"
 	"github.com/go-acme/lego/v5/providers/dns/fornex"
 	"github.com/go-acme/lego/v5/providers/dns/freemyip"
-	"github.com/go-acme/lego/v5/providers/dns/gandi"
 	"github.com/go-acme/lego/v5/providers/dns/gandiv5"
 	"github.com/go-acme/lego/v5/providers/dns/gcore"
 	"github.com/go-acme/lego/v5/providers/dns/gehirn"
@@ -192,7 +191,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/bot/dns"
 )
 
-// table has the 184 light providers of lego, by their names.
+// table has the 183 light providers of lego, by their names.
 var table = []row{
 	{name: "abion", title: "Abion", wait: 60, ttl: 120, make: func() (challenge.Provider, error) { return abion.NewDNSProvider() },
 		keys: []dns.Key{
@@ -842,15 +841,6 @@ var table = []row{
 			{Name: "http_timeout", Variable: "FREEMYIP_HTTP_TIMEOUT"},
 		},
 	},
-	{name: "gandi", title: "Gandi", wait: 2400, ttl: 300, make: func() (challenge.Provider, error) { return gandi.NewDNSProvider() },
-		keys: []dns.Key{
-			{Name: "api_key", Variable: "GANDI_API_KEY", Needed: true},
-		},
-		more: []dns.Key{
-			{Name: "ttl", Variable: "GANDI_TTL"},
-			{Name: "http_timeout", Variable: "GANDI_HTTP_TIMEOUT"},
-		},
-	},
 	{name: "gandiv5", title: "Gandi Live DNS (v5)", wait: 1200, ttl: 300, make: func() (challenge.Provider, error) { return gandiv5.NewDNSProvider() },
 		keys: []dns.Key{
 			{Name: "personal_access_token", Variable: "GANDIV5_PERSONAL_ACCESS_TOKEN"},
@@ -934,11 +924,11 @@ var table = []row{
 	},
 	{name: "hetzner", title: "Hetzner", wait: 60, ttl: 120, make: func() (challenge.Provider, error) { return hetzner.NewDNSProvider() },
 		keys: []dns.Key{
-			{Name: "hetzner_api_token", Variable: "HETZNER_API_TOKEN"},
+			{Name: "api_token", Variable: "HETZNER_API_TOKEN"},
 		},
 		more: []dns.Key{
-			{Name: "hetzner_ttl", Variable: "HETZNER_TTL"},
-			{Name: "hetzner_http_timeout", Variable: "HETZNER_HTTP_TIMEOUT"},
+			{Name: "ttl", Variable: "HETZNER_TTL"},
+			{Name: "http_timeout", Variable: "HETZNER_HTTP_TIMEOUT"},
 		},
 	},
 	{name: "hostingde", title: "Hosting.de", wait: 120, ttl: 120, make: func() (challenge.Provider, error) { return hostingde.NewDNSProvider() },

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cairn-ca/cairn/internal/bot/dns"
 	"github.com/cairn-ca/cairn/internal/bot/dns/google"
+	"github.com/cairn-ca/cairn/internal/bot/dns/lego"
 	"github.com/cairn-ca/cairn/internal/bot/dns/rfc2136"
 	"github.com/cairn-ca/cairn/internal/bot/dns/route53"
 )
@@ -25,6 +26,11 @@ func own() []dns.Entry {
 // Entries lists all providers by their names.
 func Entries() []dns.Entry {
 	entries := own()
+	for _, entry := range lego.Entries() {
+		if !slices.ContainsFunc(entries, func(e dns.Entry) bool { return e.Is(entry.Name) }) {
+			entries = append(entries, entry)
+		}
+	}
 	slices.SortFunc(entries, func(a, b dns.Entry) int { return cmp.Compare(a.Name, b.Name) })
 	return entries
 }
@@ -32,10 +38,10 @@ func Entries() []dns.Entry {
 // Find gives the provider of that name, which may be the name of a plugin of certbot's: "dns-" in front is left out.
 func Find(name string) (dns.Entry, bool) {
 	name = strings.TrimPrefix(strings.ToLower(name), "dns-")
-	for _, entry := range Entries() {
-		if entry.Name == name || slices.Contains(entry.Aliases, name) {
-			return entry, true
-		}
+	entries := Entries()
+	i := slices.IndexFunc(entries, func(e dns.Entry) bool { return e.Is(name) })
+	if i < 0 {
+		return dns.Entry{}, false
 	}
-	return dns.Entry{}, false
+	return entries[i], true
 }

@@ -29,8 +29,9 @@ var light = []string{
 	"golang.org/x/net", "golang.org/x/oauth2", "golang.org/x/text", "golang.org/x/time", "gopkg.in/ns1/ns1-go.v2",
 }
 
-// notProviders are lego's ways to call programs and people: we have our own.
-var notProviders = []string{"exec", "manual", "internal"}
+// notProviders are lego's ways to call programs and people, of which we have our own, and a service that
+// was replaced by another: gandi is what gandiv5 was called before.
+var notProviders = []string{"exec", "gandi", "internal", "manual"}
 
 func main() {
 	text, err := table()

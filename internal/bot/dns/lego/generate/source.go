@@ -124,6 +124,7 @@ func (s *sources) provider(name string) (*provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	spaces = append(spaces, strings.ToUpper(name)+"_")
 	for _, pair := range described.credentials {
 		if strings.HasPrefix(pair.help, "Alias to") {
 			p.more = append(p.more, key{strings.ToLower(pair.variable), pair.variable, false})
