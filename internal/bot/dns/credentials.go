@@ -38,7 +38,9 @@ func (e *UnsafeError) Error() string {
 }
 
 // Remedy is the command that makes it safe.
-func (e *UnsafeError) Remedy() string { return "chmod 600 '" + strings.ReplaceAll(e.Path, "'", `'\''`) + "'" }
+func (e *UnsafeError) Remedy() string {
+	return "chmod 600 '" + strings.ReplaceAll(e.Path, "'", `'\''`) + "'"
+}
 
 // read reads a file with secrets, and looks whether others can.
 func (c *Credentials) read(path string) ([]byte, error) {

@@ -74,6 +74,9 @@ type Entry struct {
 	// stands, when they differ from Name. Their keys are in Keys, too.
 	Aliases []string
 	Keys    []Key
+	// FileKey is the setting that has the path of a credential file which is no file of settings, but one of the
+	// service's own, as Google's is; "" for all others.
+	FileKey string
 	// Optional is set if a provider can do without any key, as one that asks the machine it runs on.
 	Optional bool
 	// Propagation is how long at most its servers take to show a change, as far as is known.

@@ -53,7 +53,9 @@ func NewRouter(c RouterConfig) (*Router, error) {
 // UnknownProviderError says that a provider has no row in the registry.
 type UnknownProviderError struct{ Name string }
 
-func (e *UnknownProviderError) Error() string { return fmt.Sprintf("there is no DNS provider %.64q", e.Name) }
+func (e *UnknownProviderError) Error() string {
+	return fmt.Sprintf("there is no DNS provider %.64q", e.Name)
+}
 
 func (c *RouterConfig) entry(name string) (Entry, error) {
 	entry, ok := c.Find(name)
@@ -177,8 +179,11 @@ func (r *Router) withoutProfile(route *Route, settings *Settings) (err error) {
 	if route.Entry, err = c.entry(c.Provider); err != nil {
 		return err
 	}
-	if c.File != "" {
-		settings.Source = c.Credentials.Expand(c.File)
+	if path := c.Credentials.Expand(c.File); path != "" && route.Entry.FileKey != "" {
+		settings.Source, settings.Values = path, map[string]string{route.Entry.FileKey: path}
+		_, err = c.Credentials.read(path)
+	} else if path != "" {
+		settings.Source = path
 		settings.Values, err = c.Credentials.File(route.Entry, c.File)
 	} else {
 		settings.Source, settings.Lookup = "the environment", c.Credentials.Lookup

@@ -243,7 +243,7 @@ func (p *Provider) Wait(ctx context.Context) error {
 // Entry is the row of the registry.
 func Entry() dns.Entry {
 	return dns.Entry{
-		Name: "google", Title: "Google Cloud DNS", Aliases: []string{"gcloud"},
+		Name: "google", Title: "Google Cloud DNS", Aliases: []string{"gcloud"}, FileKey: "credentials_file",
 		Keys: []dns.Key{
 			{Name: "credentials_file", Variable: "GCE_SERVICE_ACCOUNT_FILE", Help: "JSON file of a service account, or another kind of Google's credentials"},
 			{Name: "service_account", Variable: "GCE_SERVICE_ACCOUNT", Help: "what is in that file"},
