@@ -128,6 +128,10 @@ var table = map[string]row{
 		why: "a DNS provider: Google; identities of Amazon's machines are good there, too"},
 	"internal/bot/solve": {ours: []string{"acme", "internal/bot/renew", "internal/bot/hook"}, others: []string{"golang.org/x/net/netutil"},
 		why: "implements what renew declares"},
+	"internal/bot/served": {ours: []string{}, others: []string{},
+		why: "looks at TLS servers, and knows nothing of who asked"},
+	"internal/bot/schedule": {ours: []string{}, others: []string{},
+		why: "writes units and lines of cron, for a program that it only knows by its path"},
 	"internal/bot/hook": {ours: []string{}, others: []string{},
 		why: "runs an operator's command, whatever it is for"},
 
