@@ -25,6 +25,8 @@ type Record struct {
 	// Zone is the zone that Name lies in, as its own servers say, with the final dot. It
 	// is "" where nobody could be asked; a provider then goes by the list of zones that it has (Zones).
 	Zone string
+	// Servers are the names of the servers of Zone, with final dots, where they are known.
+	Servers []string
 	// TTL is how long resolvers may keep the record. A provider that has a minimum takes that instead.
 	TTL time.Duration
 	// Domain is the name that control is proven of, without a wildcard label and without

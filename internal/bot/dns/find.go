@@ -19,6 +19,17 @@ type Place struct {
 	Aliases []string // the names that led here, the first one asked for; without Name
 }
 
+// names are those of the servers, with final dots.
+func (p Place) names() []string {
+	var list []string
+	for _, server := range p.Servers {
+		if name := server.Name + "."; !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
 // Server is one address of a server of a zone.
 type Server struct {
 	Name string // without the final dot

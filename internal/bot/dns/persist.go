@@ -120,7 +120,7 @@ func (s *Solver) make(ctx context.Context, j judge, want acme.PersistRecord) err
 		if !route.Entry.AnyValue {
 			return fmt.Errorf("%s cannot store this record, only those of dns-01: %w", route.Entry.Title, missing)
 		}
-		record := Record{Name: place.Name, Value: missing.Value, Zone: place.Zone, TTL: route.ttl(), Domain: domain}
+		record := Record{Name: place.Name, Value: missing.Value, Zone: place.Zone, Servers: place.names(), TTL: route.ttl(), Domain: domain}
 		if err := s.add(ctx, route, record); err != nil {
 			return err
 		}

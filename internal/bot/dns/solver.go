@@ -107,7 +107,7 @@ func (s *Solver) Present(ctx context.Context, c renew.Challenge) error {
 		return err
 	}
 	record := Record{
-		Name: place.Name, Value: acme.DNS01Value(c.KeyAuthorization), Zone: place.Zone, TTL: route.ttl(),
+		Name: place.Name, Value: acme.DNS01Value(c.KeyAuthorization), Zone: place.Zone, Servers: place.names(), TTL: route.ttl(),
 		Domain: c.Identifier.Value, KeyAuthorization: c.KeyAuthorization,
 	}
 	if err := s.add(ctx, route, record); err != nil {

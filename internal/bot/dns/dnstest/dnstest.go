@@ -38,6 +38,7 @@ type Zone struct {
 	servers []netip.Addr
 	records []dns.RR
 	calls   []string
+	foreign bool // somebody else's servers answer for it
 }
 
 // Start makes an empty DNS with the resolver. Stop ends it.
@@ -69,12 +70,23 @@ func (d *DNS) Resolver() string { return netip.AddrPortFrom(resolver, uint16(d.P
 
 // Zone makes a zone with servers on the given addresses, 127.0.0.2 and up: ns1.NAME is the first.
 func (d *DNS) Zone(name string, addresses ...string) (*Zone, error) {
-	z := &Zone{net: d, name: dns.CanonicalName(name)}
+	return d.zone(name, false, addresses)
+}
+
+// Delegate makes a zone whose servers are somebody else's, at the port of all.
+func (d *DNS) Delegate(name string, addresses ...string) (*Zone, error) {
+	return d.zone(name, true, addresses)
+}
+
+func (d *DNS) zone(name string, foreign bool, addresses []string) (*Zone, error) {
+	z := &Zone{net: d, name: dns.CanonicalName(name), foreign: foreign}
 	for i, address := range addresses {
 		addr := netip.MustParseAddr(address)
 		z.servers = append(z.servers, addr)
-		if err := d.Listen(address); err != nil {
-			return nil, err
+		if !foreign {
+			if err := d.Listen(address); err != nil {
+				return nil, err
+			}
 		}
 		host := fmt.Sprintf("ns%d.%s", i+1, z.name)
 		z.records = append(z.records,
@@ -233,8 +245,7 @@ func (d *DNS) resolve(query *dns.Msg) *dns.Msg {
 			return reply
 		}
 		before := len(reply.Answer)
-		part := new(dns.Msg)
-		zone.fill(part, name, kind, false)
+		part := d.from(zone, name, kind)
 		reply.Answer, reply.Ns, reply.Rcode = append(reply.Answer, part.Answer...), part.Ns, part.Rcode
 		if len(reply.Answer) == before {
 			return reply
@@ -247,6 +258,22 @@ func (d *DNS) resolve(query *dns.Msg) *dns.Msg {
 	}
 	reply.Rcode = dns.RcodeServerFailure
 	return reply
+}
+
+// from is what a zone's servers say.
+func (d *DNS) from(zone *Zone, name string, kind uint16) *dns.Msg {
+	part := new(dns.Msg)
+	if !zone.foreign || strings.HasPrefix(name, "ns") && (kind == dns.TypeA || kind == dns.TypeAAAA) || kind == dns.TypeNS {
+		zone.fill(part, name, kind, false) // the rest of it is glue
+		return part
+	}
+	query := new(dns.Msg).SetQuestion(name, kind)
+	got, _, err := new(dns.Client).Exchange(query, netip.AddrPortFrom(zone.servers[0], uint16(d.Port)).String())
+	if err != nil {
+		part.Rcode = dns.RcodeServerFailure
+		return part
+	}
+	return got
 }
 
 // deepest is the zone nearest to name of those that will do.

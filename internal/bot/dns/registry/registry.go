@@ -10,6 +10,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/bot/dns"
 	"github.com/cairn-ca/cairn/internal/bot/dns/google"
 	"github.com/cairn-ca/cairn/internal/bot/dns/lego"
+	"github.com/cairn-ca/cairn/internal/bot/dns/responder"
 	"github.com/cairn-ca/cairn/internal/bot/dns/rfc2136"
 	"github.com/cairn-ca/cairn/internal/bot/dns/route53"
 )
@@ -18,6 +19,7 @@ import (
 func own() []dns.Entry {
 	return []dns.Entry{
 		google.Entry(),
+		responder.Entry(),
 		rfc2136.Entry(),
 		route53.Entry(),
 	}
