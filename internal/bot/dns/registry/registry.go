@@ -8,20 +8,28 @@ import (
 	"strings"
 
 	"github.com/cairn-ca/cairn/internal/bot/dns"
+	"github.com/cairn-ca/cairn/internal/bot/dns/azure"
+	"github.com/cairn-ca/cairn/internal/bot/dns/dnsimple"
 	"github.com/cairn-ca/cairn/internal/bot/dns/google"
 	"github.com/cairn-ca/cairn/internal/bot/dns/lego"
 	"github.com/cairn-ca/cairn/internal/bot/dns/responder"
+	"github.com/cairn-ca/cairn/internal/bot/dns/linode"
 	"github.com/cairn-ca/cairn/internal/bot/dns/rfc2136"
 	"github.com/cairn-ca/cairn/internal/bot/dns/route53"
+	"github.com/cairn-ca/cairn/internal/bot/dns/sakuracloud"
 )
 
 // own are our own clients. One of these wins over one of lego's that has the same name.
 func own() []dns.Entry {
 	return []dns.Entry{
+		azure.Entry(),
+		dnsimple.Entry(),
 		google.Entry(),
 		responder.Entry(),
+		linode.Entry(),
 		rfc2136.Entry(),
 		route53.Entry(),
+		sakuracloud.Entry(),
 	}
 }
 

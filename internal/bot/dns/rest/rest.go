@@ -113,10 +113,12 @@ type Request struct {
 	Method string   // "" means GET
 	Path   []string // segments, none of which can become two
 	Query  url.Values
-	Header http.Header
-	JSON   any        // sent as the body
-	Form   url.Values // the same, as a form
-	Body   []byte     // the same, with its type in Header
+	// RawQuery is sent as it is, for services whose query is no list of names and values.
+	RawQuery string
+	Header   http.Header
+	JSON     any        // sent as the body
+	Form     url.Values // the same, as a form
+	Body     []byte     // the same, with its type in Header
 	// Accept lists statuses beyond 2xx that are no error. Their bodies are not read.
 	Accept []int
 }
@@ -272,7 +274,9 @@ func (c *Client) address(request Request) string {
 	var b strings.Builder
 	b.WriteString(c.base.String())
 	b.WriteString(c.place(request))
-	if len(request.Query) > 0 {
+	if request.RawQuery != "" {
+		b.WriteString("?" + request.RawQuery)
+	} else if len(request.Query) > 0 {
 		b.WriteByte('?')
 		// Spaces as %20, which those who sign requests need, and everybody understands.
 		b.WriteString(strings.ReplaceAll(request.Query.Encode(), "+", "%20"))
