@@ -85,7 +85,7 @@ func topics() []topic {
 			list = append(list, topic{v.name, v.name + ": " + v.help})
 		}
 	}
-	list = append(list, topic{topicPlugins, "how control of the names is proven"}, topic{topicStandalone, "standalone"},
+	list = append(list, topic{topicMonitoring, "telling others"}, topic{topicPlugins, "how control of the names is proven"}, topic{topicStandalone, "standalone"},
 		topic{topicWebroot, "webroot"}, topic{topicManual, "manual"}, topic{topicNginx, "nginx"}, topic{topicApache, "apache"})
 	for _, plugin := range dnsPlugins() {
 		list = append(list, topic{"dns-" + plugin.name, "dns-" + plugin.name + ": " + plugin.title})

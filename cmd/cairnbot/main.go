@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/bot/ask"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
@@ -70,7 +71,7 @@ func run(ctx context.Context, argv []string, p process) int {
 	if line.Verb == "" {
 		line.Verb = "run"
 	}
-	a.options, a.verb, a.bare = o, line.Verb, bare(line)
+	a.options, a.verb, a.words, a.bare = o, line.Verb, line.Words, bare(line)
 	a.ask = ask.New(a.questions(terminal, width))
 	switch {
 	case err != nil:
@@ -110,8 +111,9 @@ type app struct {
 	process
 	*options
 	verb    string
-	bare    bool   // nothing was said but where files are
-	logFile string // "" before it is open
+	words   []string // what follows the verb and is no option
+	bare    bool     // nothing was said but where files are
+	logFile string   // "" before it is open
 	log     *slog.Logger
 	store   *lineage.Store
 	hooks   *hooks
@@ -137,6 +139,8 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 	for _, name := range a.deprecated {
 		a.log.Warn("an option is no longer used, and changes nothing", "option", "--"+name)
 	}
+	started, deliver := time.Now(), func() {}
+	defer func() { deliver() }() // when the locks are given up: others may take their time
 	a.store, err = lineage.Open(lineage.Dirs{Config: a.configDir, Work: a.workDir, Logs: a.logsDir})
 	if err != nil {
 		return a.explain(err)
@@ -151,7 +155,11 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 	}()
 	a.hooks = &hooks{say: a.say, log: a.log, directory: filepath.Join(a.configDir, "renewal-hooks"), options: a.options}
 	defer a.hooks.finish(ctx)
-	return a.explain(do(a, ctx))
+	err = do(a, ctx)
+	if telling[a.verb] && !a.dryRun {
+		deliver = a.tell(ctx, started)
+	}
+	return a.explain(err)
 }
 
 // explain adds what can be done about errors of the machine.

@@ -101,6 +101,10 @@ type options struct {
 	onlyAuthenticators bool
 	onlyInstallers     bool
 
+	// Beside certificates.
+	notify      []string // targets
+	metricsFile string
+
 	// How we speak.
 	verbose           int
 	quiet             bool
@@ -167,7 +171,7 @@ func (p process) parse(argv []string) (command.Line, *options, error) {
 
 // check refuses combinations that cannot be meant, and draws the conclusions from those that can.
 func (o *options) check(verb string) error {
-	for _, dir := range []*string{&o.configDir, &o.workDir, &o.logsDir, &o.caBundle} {
+	for _, dir := range []*string{&o.configDir, &o.workDir, &o.logsDir, &o.caBundle, &o.metricsFile} {
 		if *dir == "" {
 			continue
 		}

@@ -28,7 +28,7 @@ func (o *options) checkMeaning(verb string) error {
 		{o.csr != "" && o.allowSubset, "--csr and --allow-subset-of-names contradict each other: a signing request names all or nothing",
 			"leave --allow-subset-of-names out"},
 		{wild && o.allowSubset, "--allow-subset-of-names cannot be used with wildcards", "leave it out, or get the wildcard separately"},
-		{o.dryRun && !slices.Contains([]string{"certonly", "renew", "reconfigure"}, verb),
+		{o.dryRun && !slices.Contains([]string{"certonly", "renew", "reconfigure", "import"}, verb),
 			fmt.Sprintf("--dry-run currently only works with the 'certonly', 'renew' or 'reconfigure' subcommands (it is %q)", verb),
 			"try it with certonly"},
 	} {

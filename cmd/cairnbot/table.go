@@ -28,7 +28,7 @@ const (
 // table lists every option, in the order of the help.
 func table() []option {
 	return slices.Concat(tableGeneral(), tableNames(), tableRenewals(), tableKeys(), tableSecurity(), tableTesting(), tablePaths(),
-		tableHooks(), tableAccount(), tableVerbs(), tablePlugins(), tableDNS(),
+		tableHooks(), tableAccount(), tableVerbs(), tablePlugins(), tableDNS(), tableExtras(),
 		waiting(tableWebServers()), waiting(tableEnhancements()), tableGone())
 }
 
@@ -38,7 +38,7 @@ func language() *command.Language[options] {
 		// certbot's VAR_MODIFIERS: whoever chooses a CA has chosen anew among its accounts.
 		Modifiers: map[string][]string{"account": {"server"}, "server": {"dry-run", "staging"}, "webroot-map": {"webroot-path"}}}
 	for _, v := range verbs() {
-		l.Verbs = append(l.Verbs, command.Verb{Name: v.name, Aliases: v.aliases, Removed: v.removed})
+		l.Verbs = append(l.Verbs, command.Verb{Name: v.name, Aliases: v.aliases, Removed: v.removed, Words: v.words})
 	}
 	return l
 }

@@ -15,6 +15,7 @@ type verb struct {
 	help    string
 	run     func(*app, context.Context) error // nil for help, and for what this program cannot do yet: the help leaves that out
 	removed string                            // why certbot has it no more
+	words   int                               // how many words may follow it: see app.words
 }
 
 // verbs lists what can be done, in the order of the help.
@@ -35,6 +36,8 @@ func verbs() []verb {
 		{name: "unregister", help: "give up an account"},
 		{name: "rollback", help: "undo changes to the web server's settings"},
 		{name: "plugins", help: "list the methods to prove control and to install"},
+		{name: "import", words: 2, help: "take over from another client: import acme.sh|lego|dehydrated|caddy [DIR]", run: (*app).adopt},
+		{name: "notify", help: "send a test to everybody who is told of renewals (--notify, notify.ini)", run: (*app).tryNotify},
 		{name: command.HelpVerb, help: "show help about a topic"},
 		{name: "update_symlinks", removed: "certbot has given it up: links are put in order by each run"},
 		{name: "config_changes", removed: "certbot has given it up: the web server's settings and backups show what was changed"},

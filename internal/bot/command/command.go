@@ -81,6 +81,7 @@ type Verb struct {
 	Name    string
 	Aliases []string
 	Removed string // why it is gone, for one that certbot had
+	Words   int    // how many words may follow it that belong to no option
 }
 
 // Language is all that can be said on a command line.
@@ -110,6 +111,7 @@ type Line struct {
 	Verb     string // its full name, or "" if there is none
 	Help     bool   // all else is of no interest then
 	Topic    string // of Help, or ""
+	Words    []string
 	Settings []Setting
 }
 

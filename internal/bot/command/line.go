@@ -69,6 +69,8 @@ func (l *Language[T]) word(line *Line, word string) error {
 		line.Verb = verb.Name
 	case line.Verb == HelpVerb && line.Topic == "" && l.isTopic(word):
 		line.Topic = word
+	case line.Verb != "" && len(line.Words) < l.Verb(line.Verb).Words:
+		line.Words = append(line.Words, word)
 	default:
 		return Usagef("unrecognized arguments: %s", word)
 	}

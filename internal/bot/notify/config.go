@@ -235,6 +235,9 @@ func (r *reader) secretOf(get func(string) string, key string) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
+// CheckTarget says what is wrong with a target of the command line.
+func CheckTarget(text string) error { return (&reader{host: "localhost"}).flag(text) }
+
 // flag reads a target of the command line.
 func (r *reader) flag(text string) error {
 	if addresses, ok := strings.CutPrefix(text, "mailto:"); ok {

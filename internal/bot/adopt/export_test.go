@@ -1,0 +1,4 @@
+package adopt
+
+// Assignments is for its tests.
+var Assignments = assignments
