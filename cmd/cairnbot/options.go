@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/bot/command"
 )
@@ -104,6 +105,7 @@ type options struct {
 	// Beside certificates.
 	notify      []string // targets
 	metricsFile string
+	service
 
 	// How we speak.
 	verbose           int
@@ -137,7 +139,8 @@ const (
 // newOptions are those of somebody who said nothing.
 func newOptions() *options {
 	return &options{
-		plugin: make(map[string]string), httpPort: 80, httpsPort: 443, server: defaultServer, eabAlg: "HS256",
+		service: service{tlsPort: 443, hookTimeout: time.Hour, runAs: "cairnbot"},
+		plugin:  make(map[string]string), httpPort: 80, httpsPort: 443, server: defaultServer, eabAlg: "HS256",
 		keyType: "ecdsa", issuanceTimeout: 90, autoRenew: true, deleteAfterRevoke: true, checkpoints: 1,
 		configDir: defaultConfigDir, workDir: defaultWorkDir, logsDir: defaultLogsDir, maxLogBackups: 1000,
 	}
@@ -181,7 +184,7 @@ func (o *options) check(verb string) error {
 		}
 		*dir = absolute
 	}
-	for name, port := range map[string]int{"http-01-port": o.httpPort, "https-port": o.httpsPort} {
+	for name, port := range map[string]int{"http-01-port": o.httpPort, "https-port": o.httpsPort, "tls-alpn-01-port": o.tlsPort} {
 		if port < 1 || port > 65535 {
 			return usagef("argument --%s: %d is not a port", name, port)
 		}

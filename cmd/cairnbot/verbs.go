@@ -38,6 +38,7 @@ func verbs() []verb {
 		{name: "plugins", help: "list the methods to prove control and to install"},
 		{name: "import", words: 2, help: "take over from another client: import acme.sh|lego|dehydrated|caddy [DIR]", run: (*app).adopt},
 		{name: "notify", help: "send a test to everybody who is told of renewals (--notify, notify.ini)", run: (*app).tryNotify},
+		{name: "schedule", help: "have renewals started by systemd or cron", run: (*app).schedule},
 		{name: command.HelpVerb, help: "show help about a topic"},
 		{name: "update_symlinks", removed: "certbot has given it up: links are put in order by each run"},
 		{name: "config_changes", removed: "certbot has given it up: the web server's settings and backups show what was changed"},
