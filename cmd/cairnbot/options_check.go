@@ -50,12 +50,12 @@ func (o *options) checkServer(string) error {
 	if !o.staging && !o.dryRun {
 		return nil
 	}
-	if o.dryRun {
-		o.staging, o.breakMyCerts = true, true
-	}
-	if known {
+	if known && (o.staging || o.given["server"]) {
 		o.server = stagingServer
 		o.set("server")
+	}
+	if o.dryRun { // which server, settleServer decides: the certificate may be from another CA
+		o.staging, o.breakMyCerts = true, true
 	}
 	return nil
 }

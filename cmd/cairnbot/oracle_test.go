@@ -11,7 +11,7 @@ import (
 )
 
 // TestCertbotEndsWithTheSameCode gives the same command lines, none of which needs a CA, to Debian's certbot and to us.
-// Left out are lines that certbot has no answer to: "help" alone, JSON that is none (its parser's error is uncaught), and a directory without a name.
+// Left out are lines that certbot has no answer to: the verb "help", JSON that is none (its parser's error is uncaught), and a directory without a name.
 func TestCertbotEndsWithTheSameCode(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "cli.ini")
 	for name, text := range map[string]string{
@@ -23,7 +23,7 @@ func TestCertbotEndsWithTheSameCode(t *testing.T) {
 		}
 	}
 	for _, argv := range []string{
-		"--version", "--help", "-h certonly", "--help all", "renew --help", "help certonly", "--help nosuch", "certonly --nosuch --help",
+		"--version", "--help", "-h certonly", "--help all", "renew --help", "--help nosuch", "certonly --nosuch --help",
 		"certonly --", "certonly renew", "certonly nosuch", "--nosuch", "-x", "certonly --re x", "certonly -d", "certonly -d --standalone",
 		"certonly --standalone=yes", "certonly --http-01-port many", "certonly --key-type dsa", "certonly --key-type ECDSA",
 		"certonly --standalone --webroot -d a.example -n", "certonly --preferred-challenges nosuch", "certonly --http-01-port 443 -n -d a.example --standalone",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -35,46 +36,84 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 		s.bundle = conf.Own(ownBundle)
 	}
 	p := &s.params
+	o.settleServer(p)
+	if o.given["ca-bundle"] {
+		s.bundle = o.caBundle
+	}
+	o.settleMethod(p)
+	o.settleValues(p)
+	return s, o.settleKey(&s)
+}
+
+// settleServer decides which CA is asked, and as whom. A dry run stays away from Let's Encrypt's real server, also where
+// the certificate is from there; another CA is asked itself.
+func (o *options) settleServer(p *lineage.Params) {
 	before := p.Server
 	if o.given["server"] || p.Server == "" {
 		p.Server = o.server
+	}
+	if o.dryRun && p.Server == defaultServer {
+		p.Server = stagingServer
 	}
 	if o.given["account"] {
 		p.Account = o.account
 	} else if p.Server != before {
 		p.Account = "" // an account is known to one CA only
 	}
-	if o.given["ca-bundle"] {
-		s.bundle = o.caBundle
-	}
-	if o.given["preferred-chain"] {
-		p.PreferredChain = o.preferredChain
-	}
-	o.settleMethod(p)
-	for name, hook := range map[string]struct{ from, to *string }{
+}
+
+// settleValues takes over what was given; what was not stays as the certificate has it. Whatever
+// is in p afterwards is kept for renewals, and a default that nobody has chosen is not.
+func (o *options) settleValues(p *lineage.Params) {
+	for name, text := range map[string]struct{ from, to *string }{
 		"pre-hook": {&o.preHook, &p.PreHook}, "post-hook": {&o.postHook, &p.PostHook}, "deploy-hook": {&o.deployHook, &p.DeployHook},
+		"preferred-chain":   {&o.preferredChain, &p.PreferredChain},
+		"preferred-profile": {&o.preferredProfile, &p.PreferredProfile}, "required-profile": {&o.requiredProfile, &p.RequiredProfile},
+		"user-agent": {&o.userAgent, &p.UserAgent}, "http-01-address": {&o.httpAddress, &p.HTTP01Address},
+		"config-dir": {&o.configDir, &p.ConfigDir}, "work-dir": {&o.workDir, &p.WorkDir}, "logs-dir": {&o.logsDir, &p.LogsDir},
 	} {
 		if o.given[name] {
-			*hook.to = *hook.from
+			*text.to = *text.from
 		}
 	}
-	return s, o.settleKey(&s)
+	for name, flag := range map[string]struct{ from, to *bool }{
+		"reuse-key": {&o.reuseKey, &p.ReuseKey}, "must-staple": {&o.mustStaple, &p.MustStaple},
+		"allow-subset-of-names": {&o.allowSubset, &p.AllowSubsetOfNames},
+	} {
+		if o.given[name] {
+			*flag.to = *flag.from
+		}
+	}
+	if o.given["autorenew"] {
+		p.NoAutoRenew = !o.autoRenew
+	}
+	if o.given["http-01-port"] {
+		p.HTTP01Port = o.httpPort
+	}
+	if o.given["preferred-challenges"] {
+		p.PreferredChallenges = o.preferredChallenges
+	}
+	if len(o.plugin) > 0 {
+		plugin := maps.Clone(p.Plugin)
+		if plugin == nil {
+			plugin = make(map[string]string)
+		}
+		maps.Copy(plugin, o.plugin)
+		p.Plugin = plugin
+	}
 }
 
 // settleMethod decides how control is proven.
 func (o *options) settleMethod(p *lineage.Params) {
-	authenticator, _, _ := o.requested() // check has seen to the error
+	authenticator, installer, _ := o.requested() // check has seen to the error
+	if installer != "" {
+		p.Installer = installer
+	}
 	switch {
 	case authenticator != "":
 		p.Authenticator = authenticator
 	case len(o.webroots.byName) > 0 && p.Authenticator == "":
 		p.Authenticator = "webroot"
-	}
-	if o.given["http-01-port"] {
-		p.HTTP01Port = o.httpPort
-	}
-	if o.given["http-01-address"] {
-		p.HTTP01Address = o.httpAddress
 	}
 	if len(o.webroots.paths) > 0 {
 		p.WebrootPath = o.webroots.paths

@@ -17,6 +17,8 @@ var everything = lineage.Params{
 	PreferredChallenges: []string{"http-01"}, PreferredChain: "A, B & # Root", PreferredProfile: "shortlived", RequiredProfile: "classic",
 	WebrootPath: []string{"/var/www/a b", "/srv,x"}, WebrootMap: []lineage.Webroot{{Name: "a.example", Path: "/srv,x"}, {Name: "b.example", Path: "/w"}},
 	PreHook: "echo pre", PostHook: `echo "it's" # x`, DeployHook: "a\nb", ReuseKey: true, MustStaple: true, AllowSubsetOfNames: true, NoAutoRenew: true,
+	UserAgent: "me/1 (a, b)", ConfigDir: "/c", WorkDir: "/w", LogsDir: "/l",
+	Plugin: map[string]string{"manual_auth_hook": `sh -c "a, b"`, "dns_foo_credentials": "~/x.ini", "apache_ctl": "2"},
 }
 
 func TestParamsComeBack(t *testing.T) {
@@ -55,7 +57,9 @@ reuse_key = FALSE
 webroot_path = /var/www
 pref_challs = http-01
 server = https://acme-v01.api.letsencrypt.org/directory
+manual_auth_hook = None
 os_packages_only = False
+manual_public_ip_logging_ok = True
 `
 	c, err := lineage.ParseConf([]byte(old))
 	if err != nil {
@@ -73,7 +77,8 @@ os_packages_only = False
 	if err := c.SetParams(p); err != nil {
 		t.Fatal(err)
 	}
-	if text := string(c.Bytes()); text != strings.Replace(old, "http01_port = None", "http01_port = 80", 1)+"key_type = rsa\n" {
+	changed := strings.NewReplacer("http01_port = None", "http01_port = 80", "acme-v01", "acme-v02", "os_packages_only = False\n", "", "manual_public_ip_logging_ok = True\n", "key_type = rsa\n")
+	if text := string(c.Bytes()); text != changed.Replace(old) {
 		t.Errorf("more than the port was changed:\n%s", text)
 	}
 }

@@ -175,6 +175,7 @@ func TestWeTakeOverFromCertbot(t *testing.T) {
 	want := lineage.Params{
 		Server: "https://localhost:14000/dir", Authenticator: "webroot", KeyType: "rsa", WebrootPath: []string{"/tmp"}, HTTP01Port: 5002,
 		WebrootMap: []lineage.Webroot{{Name: "a.example", Path: "/tmp"}}, DeployHook: `echo "it, #1"`, PreferredChallenges: []string{"http-01"}, ReuseKey: true,
+		ConfigDir: dirs.Config, WorkDir: dirs.Work, LogsDir: dirs.Logs,
 	}
 	if err != nil || fmt.Sprint(p) != fmt.Sprint(want) {
 		t.Errorf("got %+v, %v\nwant %+v", p, err, want)
