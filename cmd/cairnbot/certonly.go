@@ -29,12 +29,14 @@ func (a *app) certonly(ctx context.Context) error {
 // task is what is to be done, with every question answered.
 type task struct {
 	plan   renew.Plan
-	target *lineage.Lineage // nil for a new one
+	target *lineage.Lineage  // nil for a new one
+	leaf   *x509.Certificate // the target's when that was decided; nil where it could not be read
 }
 
 // prepare asks for what the options do not say. As with certbot, who has said how control is proven is asked about the
 // account first; for anybody else, the names come first, since they decide which ways of proof there are.
 func (a *app) prepare(ctx context.Context) (*task, error) {
+	a.preparing = true
 	s, err := a.settle(nil)
 	if err != nil {
 		return nil, err
@@ -50,8 +52,14 @@ func (a *app) prepare(ctx context.Context) (*task, error) {
 		}
 	}
 	t := new(task)
-	if t.plan, t.target, err = a.decide(ctx); err != nil || t.plan.Action == renew.Keep {
-		return t, err
+	if t.plan, t.target, err = a.decide(ctx); err != nil {
+		return nil, err
+	}
+	if t.target != nil {
+		t.leaf, _ = t.target.Leaf()
+	}
+	if t.plan.Action == renew.Keep {
+		return t, nil
 	}
 	if a.bare && t.target == nil {
 		if err := a.askServer(ctx); err != nil {
@@ -95,12 +103,30 @@ func (a *app) askProof(ctx context.Context, t *task) error {
 	return nil
 }
 
+// refresh reads again what is to be replaced: while somebody thought, another run may have renewed it.
+func (a *app) refresh(t *task) (err error) {
+	if t.target == nil {
+		return nil
+	}
+	if t.target, err = a.store.Load(t.plan.Lineage); err != nil {
+		return err
+	}
+	if leaf, err := t.target.Leaf(); err == nil && t.leaf != nil && !leaf.Equal(t.leaf) {
+		return withHint(fmt.Errorf("the certificate %s was renewed by another run meanwhile", t.plan.Lineage), "look at it with certificates, and start again if it is not as you want it")
+	}
+	return nil
+}
+
 // carryOut does it, and says what came of it.
 func (a *app) carryOut(ctx context.Context, t *task) error {
 	if t.plan.Action == renew.Keep {
 		a.kept()
 		a.obtained("kept", t.target)
 		return nil
+	}
+	a.preparing = false
+	if err := a.refresh(t); err != nil {
+		return err
 	}
 	placed, err := a.obtain(ctx, t.plan, t.target)
 	if err != nil {

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -197,4 +200,26 @@ func occupy(t *testing.T, port string) func() {
 	t.Helper()
 	listener := listenOn(t, port)
 	return func() { _ = listener.Close() }
+}
+
+// shellWords has a shell take a command line apart.
+func shellWords(t *testing.T, line string) []string {
+	t.Helper()
+	text, err := exec.Command("/bin/sh", "-c", `printf '%s\0' `+line).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Split(string(text), "\x00")
+	return words[:len(words)-1]
+}
+
+// payload decodes what a JWS signs.
+func payload(text string) string {
+	decoded, _ := base64.RawURLEncoding.DecodeString(text)
+	return string(decoded)
+}
+
+// certificatePEM is what vouches for a server of net/http/httptest.
+func certificatePEM(server *httptest.Server) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 }

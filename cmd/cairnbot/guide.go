@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -62,9 +63,10 @@ func (a *app) obtainAndInstall(ctx context.Context) error {
 
 // guide leads somebody who has said nothing yet to a first certificate, or to the next one.
 func (a *app) guide(ctx context.Context) error {
-	a.say("\nThis leads you to a certificate for your web site or another server: for which names, from which CA, and")
-	a.say("how the CA sees that the names are yours. Each question says which option would have answered it.")
-	a.say("Nothing is changed before you have seen a summary. Ctrl-C ends it at any time.")
+	a.say("\nThis leads you to a certificate for your web site or another server: for which\n" +
+		"names, from which CA, and how the CA sees that the names are yours. Each question\n" +
+		"says which option would have answered it. Nothing is changed before you have\n" +
+		"seen a summary. Ctrl-C ends it at any time.")
 	if err := a.askNames(ctx); err != nil {
 		return err
 	}
@@ -187,50 +189,67 @@ func (a *app) askSummary(ctx context.Context, t *task) error {
 	return err
 }
 
-// spelledOut is the command line that answers what was asked.
+// spelledOut is the command line that answers what was asked, in lines that a shell takes as one.
 func (a *app) spelledOut(t *task, s *settings) string {
-	words := []string{a.name, "certonly", "-n"}
-	add := func(more ...string) { words = append(words, more...) }
-	switch s.params.Authenticator {
-	case "webroot":
-		add("--webroot")
-	default:
-		add("--" + s.params.Authenticator)
+	pieces := append([]string{a.name + " certonly -n"}, proofOptions(s, values(t.plan.Identifiers))...)
+	add := func(needed bool, piece string) {
+		if needed {
+			pieces = append(pieces, piece)
+		}
 	}
+	add(s.params.Server != defaultServer, "--server "+quote(s.params.Server))
+	add(s.bundle != "", "--ca-bundle "+quote(s.bundle))
+	if who := a.newcomer; who != nil {
+		add(true, "--agree-tos")
+		add(who.email != "", "-m "+quote(who.email))
+		add(who.eff, "--eff-email")
+	}
+	add(t.plan.Action == renew.Replace, "--expand")
+	add(t.plan.Action == renew.Renew, "--force-renewal")
+	for _, option := range []struct{ name, value string }{
+		{"http-01-port", strconv.Itoa(a.httpPort)}, {"http-01-address", a.httpAddress},
+		{"config", a.configFile}, {"config-dir", a.configDir}, {"work-dir", a.workDir}, {"logs-dir", a.logsDir},
+	} {
+		add(a.sources.Of(option.name) == command.CLI, "--"+option.name+" "+quote(option.value))
+	}
+	return continued(pieces)
+}
+
+// proofOptions are the names, with how each is proven.
+func proofOptions(s *settings, names []string) []string {
 	roots := make(map[string]string)
 	for _, w := range s.params.WebrootMap {
 		roots[w.Name] = w.Path
 	}
-	last := ""
-	for _, name := range values(t.plan.Identifiers) {
+	pieces, last := []string{"--" + s.params.Authenticator}, ""
+	for _, name := range names {
 		if root := roots[name]; s.params.Authenticator == "webroot" && root != "" && root != last {
-			add("-w", quote(root))
-			last = root
+			pieces, last = append(pieces, "-w "+quote(root)), root
 		}
-		add("-d", quote(name))
+		pieces = append(pieces, "-d "+quote(name))
 	}
-	if s.params.Server != defaultServer {
-		add("--server", quote(s.params.Server))
-	}
-	if s.bundle != "" {
-		add("--ca-bundle", quote(s.bundle))
-	}
-	if a.newcomer != nil {
-		add("--agree-tos")
-		if a.newcomer.email != "" {
-			add("-m", quote(a.newcomer.email))
+	return pieces
+}
+
+// continued breaks a long command between options.
+func continued(pieces []string) string {
+	const widest = 76
+	var b strings.Builder
+	column := 0
+	for i, piece := range pieces {
+		switch {
+		case i == 0:
+		case column+1+len(piece) > widest:
+			b.WriteString(" \\\n    ")
+			column = 4
+		default:
+			b.WriteByte(' ')
+			column++
 		}
-		if a.newcomer.eff {
-			add("--eff-email")
-		}
+		b.WriteString(piece)
+		column += len(piece)
 	}
-	switch {
-	case t.plan.Action == renew.Replace:
-		add("--expand")
-	case t.plan.Action == renew.Renew:
-		add("--force-renewal")
-	}
-	return strings.Join(words, " ")
+	return b.String()
 }
 
 // quote writes a word so that a shell takes it as it is.

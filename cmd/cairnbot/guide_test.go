@@ -155,3 +155,14 @@ func TestOnlyPlainTextIsWritten(t *testing.T) {
 		}
 	}
 }
+
+func TestNobodyWaitsForAPerson(t *testing.T) {
+	s := newStation(t)
+	s.quietly(s.ca("certonly", "-n", "--standalone", "--agree-tos", "-d", "a.example")...)
+	d := s.talk(s.ca("certonly", "--standalone", "-d", "a.example,b.example")...).expect("(E)xpand/(C)ancel: ")
+	s.quietly(s.ca("certonly", "-n", "--standalone", "-d", "c.example")...) // the locks are free
+	d.send("e").expect("Successfully received").end(0)
+	d = s.talk(s.ca("certonly", "--standalone", "-d", "c.example")...).expect("exactly the same domains")
+	s.quietly("renew", "--cert-name", "c.example", "--force-renewal", "--ca-bundle", s.pebble.Bundle)
+	d.send("2").expect("the certificate c.example was renewed by another run meanwhile").end(1)
+}

@@ -110,15 +110,16 @@ func (p process) printVersion() {
 type app struct {
 	process
 	*options
-	verb    string
-	words   []string // what follows the verb and is no option
-	bare    bool     // nothing was said but where files are
-	logFile string   // "" before it is open
-	log     *slog.Logger
-	store   *lineage.Store
-	hooks   *hooks
-	ask     *ask.Asker
-	result  any // what --json prints as the outcome of the verb: a struct with tags
+	verb      string
+	words     []string // what follows the verb and is no option
+	bare      bool     // nothing was said but where files are
+	logFile   string   // "" before it is open
+	log       *slog.Logger
+	store     *lineage.Store
+	hooks     *hooks
+	ask       *ask.Asker
+	result    any  // what --json prints as the outcome of the verb: a struct with tags
+	preparing bool // nothing has been begun yet, while questions are asked
 	// newcomer is the account that is to be made, once the questions about it are answered.
 	newcomer *newcomer
 }

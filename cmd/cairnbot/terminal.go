@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/term"
 
@@ -34,6 +36,20 @@ func (a *app) questions(terminal bool, width int) ask.Config {
 		In: a.in, Out: a.out, Terminal: terminal, Width: width,
 		NonInteractive:   a.nonInteractive,
 		ForceInteractive: a.forceInteractive,
+		Around:           a.aroundWait,
 		Warn:             func(message string) { fmt.Fprintln(a.err, message) },
 	}
+}
+
+// lockPatience is how long we wait for another run to end that has begun while somebody was thinking.
+const lockPatience = 10 * time.Minute
+
+// aroundWait gives up certbot's locks while a person thinks, as long as nothing has been begun: a timer's renewals
+// must not wait for somebody who has gone to lunch.
+func (a *app) aroundWait(ctx context.Context, wait func()) error {
+	if a.store == nil || !a.preparing {
+		wait()
+		return nil
+	}
+	return a.store.Pause(ctx, wait, lockPatience)
 }

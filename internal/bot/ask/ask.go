@@ -28,6 +28,9 @@ type Config struct {
 	Width int
 	// Timeout is how long a person may take for an answer; 0 is certbot's ten hours.
 	Timeout time.Duration
+	// Around is called for each wait for an answer, and calls wait once: what nobody else may
+	// have meanwhile can be given up for that long. Its error ends the question. Nil just waits.
+	Around func(ctx context.Context, wait func()) error
 	// Warn is told, once, that a question was skipped because there is no terminal. It may be nil.
 	Warn func(message string)
 }
@@ -52,6 +55,9 @@ func New(c Config) *Asker {
 	}
 	if c.Width < narrowest {
 		c.Width = narrowest
+	}
+	if c.Around == nil {
+		c.Around = func(_ context.Context, wait func()) error { wait(); return nil }
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Hour
@@ -162,7 +168,7 @@ const maxWrong = 50
 func (a *Asker) until(ctx context.Context, q Question, prompt string, take func(line string) error) error {
 	for range maxWrong {
 		a.write(a.wrap(prompt))
-		line, err := a.lines.next(ctx, a.config.Timeout)
+		line, err := a.next(ctx)
 		if err == nil || errors.Is(err, errLong) {
 			if err == nil {
 				err = take(strings.TrimSpace(line))
@@ -173,6 +179,10 @@ func (a *Asker) until(ctx context.Context, q Question, prompt string, take func(
 			a.write(a.wrap(fmt.Sprintf("** Invalid input **: %s", err)) + "\n")
 			continue
 		}
+		var around *aroundError
+		if errors.As(err, &around) {
+			return around.error
+		}
 		a.write("\n") // the prompt's line is still open
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -181,6 +191,17 @@ func (a *Asker) until(ctx context.Context, q Question, prompt string, take func(
 	}
 	return &UnansweredError{q.Text, q.Flag, fmt.Errorf("%d were wrong", maxWrong)}
 }
+
+// next waits for a line.
+func (a *Asker) next(ctx context.Context) (line string, err error) {
+	if around := a.config.Around(ctx, func() { line, err = a.lines.next(ctx, a.config.Timeout) }); around != nil && err == nil {
+		err = &aroundError{around}
+	}
+	return line, err
+}
+
+// aroundError is what Config.Around said.
+type aroundError struct{ error }
 
 // Pause shows text and waits until somebody has pressed Enter. Where nobody is asked, it shows the text alone.
 func (a *Asker) Pause(ctx context.Context, q Question) error {

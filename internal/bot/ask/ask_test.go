@@ -283,6 +283,24 @@ func TestInterruptAndTimeout(t *testing.T) {
 	})
 }
 
+func TestAroundEachWait(t *testing.T) {
+	broken, waits := errors.New("it is gone"), 0
+	asker := ask.New(ask.Config{In: strings.NewReader("x\ny\ny\n"), Terminal: true, Around: func(_ context.Context, wait func()) error {
+		if waits++; waits == 3 {
+			wait()
+			return broken
+		}
+		wait()
+		return nil
+	}})
+	if yes, err := asker.YesNo(t.Context(), ask.YesNo{}); !yes || err != nil || waits != 2 {
+		t.Error(yes, err, waits)
+	}
+	if _, err := asker.YesNo(t.Context(), ask.YesNo{}); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+}
+
 func TestWhatFollowsIsLeft(t *testing.T) {
 	in := strings.NewReader("y\nfor a hook\n")
 	asker := ask.New(ask.Config{In: in, Terminal: true})
