@@ -19,7 +19,7 @@ func TestGuide(t *testing.T) {
 	d.expect("Enter email address or hit Enter to skip.").send("nobody").expect("There is a problem with your email address.").send("you@mail.example")
 	d.expect("Please read the Terms of Service at: ").expect("(Y)es/(N)o: ").send("perhaps").expect("answer Y or N").send("y")
 	d.expect("This is what will be done: get a new certificate").expect("Names: one.example, xn--bcher-kva.example")
-	d.expect("a new one, for you@mail.example").expect("certonly -n --standalone -d one.example").expect("--agree-tos -m you@mail.example")
+	d.expect("a new one, for you@mail.example").expect("certonly -n --standalone -d one.example").expect("--agree-tos").expect("-m you@mail.example")
 	d.expect("Go ahead?").send("")
 	d.expect("Account registered.").expect("Requesting a certificate for one.example and xn--bcher-kva.example")
 	d.expect("Successfully received certificate.").expect("NEXT STEPS:").expect("ssl_certificate_key")
