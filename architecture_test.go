@@ -57,6 +57,8 @@ var table = map[string]row{
 		why: "signs of life and checks, whatever they are about"},
 	"internal/ca/trace": {ours: []string{}, others: []string{"go.opentelemetry.io/otel"},
 		why: "spans, whatever they are about"},
+	"internal/ca/trace/collector": {ours: []string{"internal/ca/trace"}, others: []string{"go.opentelemetry.io/otel"},
+		why: "sends spans: the SDK that this takes is nobody else's"},
 	"internal/ca/metrics": {ours: []string{"acme", "internal/ca/rules", "internal/ca/load"}, others: []string{"github.com/prometheus/client_golang"},
 		why: "counts by words of the protocol and of the rules; knows nobody who counts"},
 	"internal/ca/members": {ours: []string{"internal/ca/roles", "internal/ca/rpc", "internal/ca/store"}, others: []string{},

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/cairn-ca/cairn/internal/ca"
-	"github.com/cairn-ca/cairn/internal/ca/trace"
+	"github.com/cairn-ca/cairn/internal/ca/trace/collector"
 )
 
 // observeFlags say how an operator watches the authority.
@@ -44,7 +44,7 @@ func (f *observeFlags) apply(c *ca.Config) error {
 		return usageError{fmt.Errorf("--drain-delay %s: it is not from 0s to %s", f.drainDelay, maxDrainDelay)}
 	}
 	if f.collector != "" {
-		if err := trace.CheckEndpoint(f.collector); err != nil {
+		if err := collector.CheckEndpoint(f.collector); err != nil {
 			return usageError{fmt.Errorf("--otlp %q: %w", f.collector, err)}
 		}
 	}

@@ -15,13 +15,14 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/metrics"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 	"github.com/cairn-ca/cairn/internal/ca/trace"
+	"github.com/cairn-ca/cairn/internal/ca/trace/collector"
 )
 
 // Observe says how an operator watches a process of the authority. The zero value: by its log alone.
 type Observe struct {
 	Listen     string        // of plain HTTP for /metrics, /healthz and /readyz, as CheckOps wants it; "" means nowhere
 	DrainDelay time.Duration // how long the process goes on, without being ready, once it is told to end
-	Collector  string        // of OpenTelemetry, as trace.CheckEndpoint wants it; "" traces nothing
+	Collector  string        // of OpenTelemetry, as collector.CheckEndpoint wants it; "" traces nothing
 	TraceRatio float64       // of traces that are kept, from 0 to 1
 }
 
@@ -80,7 +81,7 @@ func (c *CA) openObserver(ctx context.Context) (err error) {
 	o.openChecks()
 	c.observe = o
 	if o.config.Collector != "" {
-		if o.tracer, err = trace.New(ctx, trace.Config{Endpoint: o.config.Collector, Ratio: o.config.TraceRatio, Version: c.config.Version, Log: c.log}); err != nil {
+		if o.tracer, err = collector.New(ctx, collector.Config{Endpoint: o.config.Collector, Ratio: o.config.TraceRatio, Version: c.config.Version, Log: c.log}); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
+	"sync"
 )
 
 // KeyDigest is the SHA-256 of a key's SubjectPublicKeyInfo, by which compromised keys are known (BR §6.1.1.3 (4)).
@@ -25,7 +26,7 @@ func KeyDigest(public crypto.PublicKey) ([]byte, error) {
 const fermatRounds = 100
 
 // smallPrimes is the product of the primes below 752 (BR §6.1.6).
-var smallPrimes = primorial(752)
+var smallPrimes = sync.OnceValue(func() *big.Int { return primorial(752) })
 
 // leastRSA is how many bits an RSA key has at least (BR §6.1.5).
 const leastRSA = 2048
@@ -61,7 +62,7 @@ func rsaWeakness(public *rsa.PublicKey, least int) string {
 		return fmt.Sprintf("is RSA of %d bits, which is not a multiple of 8", bits)
 	case public.E != 65537:
 		return fmt.Sprintf("has the RSA exponent %d: use 65537", public.E)
-	case n.Bit(0) == 0 || new(big.Int).GCD(nil, nil, n, smallPrimes).Cmp(big.NewInt(1)) != 0:
+	case n.Bit(0) == 0 || new(big.Int).GCD(nil, nil, n, smallPrimes()).Cmp(big.NewInt(1)) != 0:
 		return "has an RSA modulus with a small factor: make a new key"
 	case fermatFactors(n, fermatRounds):
 		return "has an RSA modulus whose factors lie close together: make a new key"

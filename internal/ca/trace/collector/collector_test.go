@@ -1,4 +1,4 @@
-package trace_test
+package collector_test
 
 import (
 	"bytes"
@@ -14,13 +14,14 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/catest"
 	"github.com/cairn-ca/cairn/internal/ca/rpc"
 	"github.com/cairn-ca/cairn/internal/ca/trace"
+	"github.com/cairn-ca/cairn/internal/ca/trace/collector"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
 func start(t *testing.T, c *catest.Collector, ratio float64, node string) *trace.Tracer {
 	t.Helper()
-	tracer, err := trace.New(t.Context(), trace.Config{Endpoint: c.URL, Ratio: ratio, Version: "v1", Node: node, Log: slog.New(slog.DiscardHandler)})
+	tracer, err := collector.New(t.Context(), collector.Config{Endpoint: c.URL, Ratio: ratio, Version: "v1", Node: node, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +115,7 @@ func TestCollectorIsDown(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	defer gone.Close()
 	var log bytes.Buffer
-	tracer, err := trace.New(t.Context(), trace.Config{Endpoint: gone.URL, Ratio: 1, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	tracer, err := collector.New(t.Context(), collector.Config{Endpoint: gone.URL, Ratio: 1, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +155,7 @@ func TestEndpoints(t *testing.T) {
 		"http://127.0.0.1:4318": true, "https://otel.example/collect": true, "http://127.0.0.1:4318/": true,
 		"127.0.0.1:4318": false, "": false, "grpc://x:1": false, "http://": false, "http://x?y": false,
 	} {
-		if err := trace.CheckEndpoint(endpoint); (err == nil) != ok {
+		if err := collector.CheckEndpoint(endpoint); (err == nil) != ok {
 			t.Errorf("%q: %v", endpoint, err)
 		}
 	}
