@@ -213,6 +213,9 @@ func (e Entry) key(name string, short bool) (string, bool) {
 		name = name[i+1:] // certbot's old files name the package first
 	}
 	for _, k := range e.Keys {
+		if number, ok := k.number(name, e.prefixes(), short); ok {
+			return k.Name + number, true
+		}
 		if k.Variable != "" && name == k.Variable || slices.Contains(k.Also, whole) || slices.Contains(k.Also, name) || short && name == k.Name {
 			return k.Name, true
 		}
@@ -220,6 +223,22 @@ func (e Entry) key(name string, short bool) (string, bool) {
 			if name == prefix+k.Name {
 				return k.Name, true
 			}
+		}
+	}
+	return "", false
+}
+
+// number is what stands behind the name of a setting that there can be several of.
+func (k Key) number(name string, prefixes []string, short bool) (string, bool) {
+	if !k.Many {
+		return "", false
+	}
+	if short {
+		prefixes = append([]string{""}, prefixes...)
+	}
+	for _, prefix := range prefixes {
+		if number, ok := strings.CutPrefix(name, prefix+k.Name); ok && number != "" && len(number) < 5 && strings.Trim(number, "0123456789") == "" {
+			return number, true
 		}
 	}
 	return "", false

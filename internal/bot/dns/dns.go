@@ -51,6 +51,12 @@ type Provider interface {
 	Remove(ctx context.Context, r Record) error
 }
 
+// Settler is a Provider whose service says itself when all of its servers have what was added.
+type Settler interface {
+	// Settle returns then, or when ctx is done. Where the service does not tell, it returns nil at once.
+	Settle(ctx context.Context) error
+}
+
 // Key is one setting that a provider takes, most often a credential.
 type Key struct {
 	// Name is how credential files call it, behind the prefix of the provider: api_token for dns_cloudflare_api_token.
@@ -63,6 +69,8 @@ type Key struct {
 	Also []string
 	// Parts are the names of settings in such files, whole, that make it up together, with a dot between them.
 	Parts []string
+	// Many is set if there can be several of it, each with a number behind the name: zone1, zone2. Values has them so.
+	Many bool
 	// Needed is set for what a provider cannot do without. Where one of several sets
 	// will do, none is Needed, and New says what is missing.
 	Needed bool
@@ -114,6 +122,20 @@ type Settings struct {
 	Environment *Environment
 	// Resolver finds zones for those who ask. nil makes lego's providers fail.
 	Resolver *Resolver
+}
+
+// Getter reads the environment for a client of our own: all of it where no settings were given, and otherwise these
+// names alone, by which a platform tells every program on it where things are.
+func (s Settings) Getter(always ...string) func(name string) (string, bool) {
+	return func(name string) (string, bool) {
+		switch {
+		case s.Lookup != nil:
+			return s.Lookup(name)
+		case s.Environment != nil && s.Environment.Lookup != nil && slices.Contains(always, name):
+			return s.Environment.Lookup(name)
+		}
+		return "", false
+	}
 }
 
 // Environment is the environment of the process, handed down by who may read it.

@@ -204,6 +204,7 @@ func (s *Solver) Wait(ctx context.Context, challenges []renew.Challenge) error {
 	if s.config.NoCheck {
 		return sleep(ctx, limit)
 	}
+	s.settle(ctx, limit, challenges)
 	wants := make([]expectation, 0, len(byName))
 	for name, want := range byName {
 		all := values[name]
@@ -220,6 +221,28 @@ func (s *Solver) Wait(ctx context.Context, challenges []renew.Challenge) error {
 			"name", strings.TrimSuffix(lack.Name, "."), "server", lack.Server.String(), "why", lack.Why, "waited", limit)
 	}
 	return ctx.Err()
+}
+
+// settle waits for services that say themselves when all of their servers have the records: many have
+// more servers than can be asked from one place. What they say is no more than advice.
+func (s *Solver) settle(ctx context.Context, limit time.Duration, challenges []renew.Challenge) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var done []Provider
+	for _, c := range challenges {
+		p, ok := s.shown[keyOf(c)]
+		if !ok {
+			continue
+		}
+		settler, ok := p.route.Provider.(Settler)
+		if !ok || slices.Contains(done, p.route.Provider) {
+			continue
+		}
+		done = append(done, p.route.Provider)
+		if err := settler.Settle(ctx); err != nil {
+			s.config.Log.Warn("a DNS service does not say that its servers have the records; they are asked all the same", "provider", p.route.Entry.Name, "error", err)
+		}
+	}
 }
 
 // limit is how long is waited at most for what route adds.

@@ -4,15 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"strconv"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/bot/dns"
 )
-
-// maxZones is how many lines zone1, zone2, … are understood.
-const maxZones = 50
 
 // Entry is the row of the registry.
 func Entry() dns.Entry {
@@ -32,10 +30,7 @@ func Entry() dns.Entry {
 		{Name: "private_zone", Variable: "AZURE_PRIVATE_ZONE", Help: "true takes private zones, and no others"},
 		{Name: "arm_endpoint", Help: "address of the service, when it is not Microsoft's"},
 		{Name: "ad_endpoint", Variable: "AZURE_AUTHORITY_HOST", Help: "address that gives tokens, when it is not Microsoft's"},
-		{Name: "zone1", Help: "where a zone is: example.com:/subscriptions/ID/resourceGroups/NAME; zone2 and so on for more"},
-	}
-	for i := 2; i <= maxZones; i++ {
-		keys = append(keys, dns.Key{Name: "zone" + strconv.Itoa(i), Help: "as zone1"})
+		{Name: "zone", Many: true, Help: "zone1, zone2 and so on say where a zone is: example.com:/subscriptions/ID/resourceGroups/NAME"},
 	}
 	return dns.Entry{
 		Name: "azure", Title: "Azure DNS", Aliases: []string{"azuredns"}, Keys: keys,
@@ -46,11 +41,9 @@ func Entry() dns.Entry {
 }
 
 func fromSettings(s dns.Settings) (dns.Provider, error) {
+	lookup := s.Getter("AZURE_FEDERATED_TOKEN_FILE", "IDENTITY_ENDPOINT", "IDENTITY_HEADER")
 	look := func(variable string) string {
-		if s.Lookup == nil {
-			return ""
-		}
-		value, _ := s.Lookup(variable)
+		value, _ := lookup(variable)
 		return value
 	}
 	get := func(key, variable string) string { return cmp.Or(s.Values[key], look(variable)) }
@@ -79,16 +72,18 @@ func fromSettings(s dns.Settings) (dns.Provider, error) {
 		Management: s.Values["arm_endpoint"], Login: strings.TrimSuffix(get("ad_endpoint", "AZURE_AUTHORITY_HOST"), "/"), HTTP: s.HTTP,
 	}
 	workload := flag("use_workload_identity_credentials", "")
-	config.Identity.TokenFile = look("AZURE_FEDERATED_TOKEN_FILE")
+	if workload || s.Lookup != nil {
+		config.Identity.TokenFile = look("AZURE_FEDERATED_TOKEN_FILE")
+	}
 	switch {
 	case workload && config.Identity.TokenFile == "":
 		wrong = errors.New("Azure: use_workload_identity_credentials is true, but AZURE_FEDERATED_TOKEN_FILE is not set in the environment")
 	case workload:
 		config.Identity.Secret, config.Identity.Certificate = "", ""
 	}
-	for i := 1; i <= maxZones; i++ {
-		if zone := s.Values["zone"+strconv.Itoa(i)]; zone != "" {
-			config.Zones = append(config.Zones, zone)
+	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
+		if number, ok := strings.CutPrefix(key, "zone"); ok && !strings.HasPrefix(number, "_") && s.Values[key] != "" {
+			config.Zones = append(config.Zones, s.Values[key])
 		}
 	}
 	if wrong != nil {

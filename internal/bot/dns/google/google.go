@@ -211,8 +211,8 @@ func (p *Provider) zone(ctx context.Context, name string) (string, error) {
 	return "", fmt.Errorf("Google Cloud DNS: %w: %s in the project %s; another project is said with --dns-google-project", txt.ErrNoZone, name, p.project)
 }
 
-// Wait returns when Google says that its servers have what was added, or when ctx is done.
-func (p *Provider) Wait(ctx context.Context) error {
+// Settle returns when Google says that its servers have what was added, or when ctx is done.
+func (p *Provider) Settle(ctx context.Context) error {
 	p.mu.Lock()
 	pending := p.pending
 	p.pending = nil
@@ -261,17 +261,22 @@ func Entry() dns.Entry {
 }
 
 func fromSettings(s dns.Settings) (dns.Provider, error) {
+	// A file of an account from elsewhere can say that the token is that of a machine of Amazon's, which the environment describes.
+	lookup := s.Getter("HOME", "CLOUDSDK_CONFIG", "GOOGLE_APPLICATION_CREDENTIALS", "GCE_METADATA_HOST",
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
+		"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
 	get := func(key, variable string) string {
-		if value := s.Values[key]; value != "" || s.Lookup == nil {
+		if value := s.Values[key]; value != "" {
 			return value
 		}
-		value, _ := s.Lookup(variable)
+		value, _ := lookup(variable)
 		return value
 	}
 	config := Config{
 		File: get("credentials_file", "GCE_SERVICE_ACCOUNT_FILE"), JSON: get("service_account", "GCE_SERVICE_ACCOUNT"),
 		Project: s.Values["project"], Zone: get("zone", "GCE_ZONE_ID"), Impersonate: get("impersonate_service_account", "GCE_IMPERSONATE_SERVICE_ACCOUNT"),
-		Endpoint: s.Values["endpoint"], HTTP: s.HTTP, Lookup: s.Lookup,
+		Endpoint: s.Values["endpoint"], HTTP: s.HTTP, Lookup: lookup,
 	}
 	if universe := s.Values["universe_domain"]; universe != "" {
 		config.Trusted = []string{universe}

@@ -289,7 +289,7 @@ func TestOtherValuesAreKept(t *testing.T) {
 		t.Errorf("left %q", got)
 	}
 	c.polls = 1
-	must(t, p.Wait(t.Context()))
+	must(t, p.Settle(t.Context()))
 	if len(c.tokens) != 1 || c.polls >= 0 {
 		t.Errorf("tokens were asked for with %q, %d polls are left", c.tokens, c.polls)
 	}

@@ -28,11 +28,12 @@ func Entry() dns.Entry {
 		Optional: true, Propagation: 2 * time.Minute, TTL: 10 * time.Second, AnyValue: true,
 		Docs: "https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html",
 		New: func(s dns.Settings) (dns.Provider, error) {
+			lookup := s.Getter("HOME", "USERPROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 			get := func(key, variable string) string {
-				if value := s.Values[key]; value != "" || s.Lookup == nil {
+				if value := s.Values[key]; value != "" {
 					return value
 				}
-				value, _ := s.Lookup(variable)
+				value, _ := lookup(variable)
 				return value
 			}
 			private := get("private_zone", "AWS_PRIVATE_ZONE")
@@ -44,7 +45,7 @@ func Entry() dns.Entry {
 					Given:   aws.Credentials{AccessKey: s.Values["access_key_id"], Secret: s.Values["secret_access_key"], Token: s.Values["session_token"]},
 					Profile: s.Values["profile"], Region: s.Values["region"],
 					Role: get("assume_role_arn", "AWS_ASSUME_ROLE_ARN"), ExternalID: get("external_id", "AWS_EXTERNAL_ID"),
-					HTTP: s.HTTP, Lookup: s.Lookup,
+					HTTP: s.HTTP, Lookup: lookup,
 				},
 				Zone: get("hosted_zone_id", "AWS_HOSTED_ZONE_ID"), Private: strings.EqualFold(private, "true"), Endpoint: s.Values["endpoint"],
 			})

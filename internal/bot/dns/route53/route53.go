@@ -3,7 +3,7 @@
 //
 // Whoever asks must be allowed route53:ListHostedZones and route53:ChangeResourceRecordSets. With route53:ListResourceRecordSets,
 // values of others are kept; without it, as certbot's instructions have it, only those that this process added. With
-// route53:GetChange, Wait knows when all servers have a change.
+// route53:GetChange, Settle knows when all servers have a change.
 package route53
 
 import (
@@ -43,7 +43,7 @@ type Provider struct {
 	mu      sync.Mutex
 	zones   []zone              // nil before they were asked for
 	added   map[string][]string // by name: what this Provider has added, for when it may not look
-	pending []string            // IDs of changes that Wait waits for
+	pending []string            // IDs of changes that Settle waits for
 }
 
 type zone struct {
@@ -331,9 +331,9 @@ func (p *Provider) send(ctx context.Context, id, action string, s set) error {
 	return err
 }
 
-// Wait returns when all of Route 53's servers have what was added, which it calls INSYNC, or when ctx is
+// Settle returns when all of Route 53's servers have what was added, which it calls INSYNC, or when ctx is
 // done. Where asking is not allowed it returns at once: what the servers show is looked at anyway.
-func (p *Provider) Wait(ctx context.Context) error {
+func (p *Provider) Settle(ctx context.Context) error {
 	p.mu.Lock()
 	pending := p.pending
 	p.pending = nil

@@ -257,7 +257,7 @@ func TestPolicies(t *testing.T) {
 		if got := s.values("ZSUB", name); len(got) != 0 {
 			t.Errorf("without %q: left %q", deny, got)
 		}
-		must(t, p.Wait(t.Context()))
+		must(t, p.Settle(t.Context()))
 	}
 	s := newService()
 	s.deny = []string{"ListHostedZones", "ListHostedZonesByName"}
@@ -306,7 +306,7 @@ func (h handler) RoundTrip(r *http.Request) (*http.Response, error) {
 	return recorder.Result(), nil
 }
 
-func TestWait(t *testing.T) {
+func TestSettle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService()
 		s.polls = 10
@@ -316,11 +316,11 @@ func TestWait(t *testing.T) {
 		}
 		must(t, p.Add(t.Context(), dns.Record{Name: name, Value: "one"}))
 		begin := time.Now()
-		must(t, p.Wait(t.Context()))
+		must(t, p.Settle(t.Context()))
 		if took := time.Since(begin); took != 30*time.Second {
 			t.Errorf("waited for %s", took)
 		}
-		must(t, p.Wait(t.Context())) // nothing is pending any more
+		must(t, p.Settle(t.Context())) // nothing is pending any more
 	})
 }
 
