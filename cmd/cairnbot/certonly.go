@@ -15,6 +15,9 @@ import (
 
 // certonly gets a certificate, or renews the one that is there. Where a person is there, it asks for what is missing.
 func (a *app) certonly(ctx context.Context) error {
+	if a.csr != "" {
+		return a.certifyRequest(ctx)
+	}
 	a.finishJobs(ctx)
 	if err := a.checkNamed(); err != nil {
 		return err
@@ -132,6 +135,10 @@ func (a *app) carryOut(ctx context.Context, t *task) error {
 	if err != nil {
 		return err
 	}
+	if a.dryRun {
+		a.simulated()
+		return nil
+	}
 	action := "created"
 	if t.target != nil {
 		action = "renewed"
@@ -191,64 +198,6 @@ func (a *app) have() ([]renew.Have, error) {
 		})
 	}
 	return have, nil
-}
-
-// obtain carries out a plan. target is nil for a new lineage.
-func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Lineage) (*lineage.Lineage, error) {
-	var conf *lineage.Conf
-	if target != nil {
-		conf = target.Conf
-	}
-	s, err := a.settle(conf)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.hooks.check(&s.params); err != nil {
-		return nil, err
-	}
-	solver, err := s.solver(plan.Identifiers, a.ask, a.log)
-	if err != nil {
-		return nil, err
-	}
-	client, err := a.connect(ctx, &s, true)
-	if err != nil {
-		return nil, a.explainServer(err, &s)
-	}
-	if plan.Action == renew.Renew {
-		a.say("Renewing an existing certificate for %s", summary(plan.Identifiers))
-	} else {
-		a.say("Requesting a certificate for %s", summary(plan.Identifiers))
-	}
-	a.hooks.before(ctx, &s.params)
-	names := values(plan.Identifiers)
-	placed, err := a.issue(ctx, &s, plan, target, renew.NewObtainer(renew.ObtainConfig{
-		Client: client, Server: s.params.Server, Solver: solver, Log: a.log,
-		Jobs: a.jobs(),
-	}))
-	if err != nil {
-		a.hooks.failed = append(a.hooks.failed, names...)
-		return nil, a.explainServer(err, &s)
-	}
-	a.hooks.deployed(ctx, placed, names, &s.params)
-	a.done(plan.Lineage)
-	a.tellEFF(ctx, &s)
-	return placed, nil
-}
-
-// issue obtains a certificate and puts it in its place.
-func (a *app) issue(ctx context.Context, s *settings, plan renew.Plan, target *lineage.Lineage, obtainer *renew.Obtainer) (*lineage.Lineage, error) {
-	var current *x509.Certificate
-	if target != nil {
-		current, _ = target.Leaf() // a broken one is about to be replaced
-	}
-	want := renew.Want{Lineage: plan.Lineage, Identifiers: plan.Identifiers, Key: s.key, Chain: s.params.PreferredChain}
-	issued, err := obtainer.Obtain(ctx, want, current)
-	if err != nil {
-		return nil, err
-	}
-	placement := renew.Placement{Store: a.store, Lineage: target, Name: plan.Lineage, Params: s.params, Log: a.log,
-		Own: map[string]string{ownBundle: s.bundle}}
-	return placement.Place(issued)
 }
 
 // values lists names as plain text.

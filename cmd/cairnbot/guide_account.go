@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/mail"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -46,6 +48,9 @@ func (a *app) introduce(ctx context.Context, s *settings, config acme.ClientConf
 	directory, err := client.Directory(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if a.dryRun && a.hasAccount() { // who has agreed to the terms of a CA is not asked again for its test
+		a.agreeTOS, a.noEmail = true, true
 	}
 	who := &newcomer{server: s.params.Server, key: key, client: client}
 	if who.binding, err = a.bind(directory, key); err != nil {
@@ -206,4 +211,17 @@ func (a *app) chooseAccount(ctx context.Context, all []*lineage.Account) (*linea
 		return nil, withHint(err, "--account ID says which one to use: %s", strings.Join(ids, ", "))
 	}
 	return all[n-1], nil
+}
+
+// hasAccount reports whether there is an account at any CA.
+func (a *app) hasAccount() bool {
+	found := false
+	_ = filepath.WalkDir(filepath.Join(a.configDir, "accounts"), func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == "regr.json" {
+			found = true
+			return fs.SkipAll
+		}
+		return nil
+	}) // what cannot be read holds no account for us
+	return found
 }

@@ -91,6 +91,20 @@ func (h *hooks) deployed(ctx context.Context, l *lineage.Lineage, names []string
 	}
 }
 
+// simulated runs the deploy-hooks after a dry run, if --run-deploy-hooks asks for that. They are told of the certificate
+// that is live; without one there is nothing that they could deploy.
+func (h *hooks) simulated(ctx context.Context, target *lineage.Lineage, names []string, p *lineage.Params) {
+	h.renewed = append(h.renewed, names...)
+	switch {
+	case !h.options.runDeployHooks:
+		for _, command := range append(h.scripts("deploy"), words(p.DeployHook)...) {
+			h.say("Dry run: skipping deploy hook command: %s", command)
+		}
+	case target != nil:
+		h.deployed(ctx, target, nil, p)
+	}
+}
+
 // maxNames keeps the environment of a post-hook below what systems allow.
 const maxNames = 16000
 

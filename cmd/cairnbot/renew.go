@@ -26,7 +26,7 @@ func (a *app) renew(ctx context.Context) error {
 	}
 	unread := broken
 	round := renew.Round{
-		Now: time.Now(), Force: a.force, Renew: a.renewOne, Failed: a.renewalFailed,
+		Now: time.Now(), Force: a.force || a.dryRun, Renew: a.renewOne, Failed: a.renewalFailed,
 		Begun: func(l *lineage.Lineage) {
 			for len(unread) > 0 && unread[0].Path < l.ConfPath() {
 				a.skip(unread[0])
@@ -117,7 +117,7 @@ func (a *app) summarise(outcomes []renew.Outcome, broken []lineage.Broken) error
 	case len(renewed) == 0 && len(failed) == 0:
 		a.say("No renewals were attempted.")
 	case len(failed) == 0:
-		a.list("Congratulations, all renewals succeeded: ", renewed)
+		a.list(a.congratulation(), renewed)
 	case len(renewed) == 0:
 		listTo(a.err, "All renewals failed. The following certificates could not be renewed:", failed)
 	default:
@@ -148,4 +148,12 @@ func listTo(w io.Writer, heading string, lines []string) {
 	for _, line := range lines {
 		fmt.Fprintln(w, "  "+line)
 	}
+}
+
+// congratulation is what scripts look for, with the blank at its end.
+func (a *app) congratulation() string {
+	if a.dryRun {
+		return "Congratulations, all simulated renewals succeeded: "
+	}
+	return "Congratulations, all renewals succeeded: "
 }
