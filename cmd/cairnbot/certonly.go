@@ -125,7 +125,8 @@ func (a *app) carryOut(ctx context.Context, t *task) error {
 	if t.plan.Action == renew.Keep {
 		a.kept()
 		a.obtained("kept", t.target)
-		return nil
+		a.preparing = false
+		return a.twin(ctx, t.target)
 	}
 	a.preparing = false
 	if err := a.refresh(t); err != nil {
@@ -144,7 +145,10 @@ func (a *app) carryOut(ctx context.Context, t *task) error {
 		action = "renewed"
 	}
 	a.obtained(action, placed)
-	return a.announce(placed)
+	if err := a.announce(placed); err != nil {
+		return err
+	}
+	return a.twin(ctx, placed)
 }
 
 // checkNamed refuses a --cert-name whose files are broken: making another of that name is not what was asked for.
@@ -183,6 +187,9 @@ func (a *app) have() ([]renew.Have, error) {
 	}
 	var have []renew.Have
 	for _, l := range lineages {
+		if l.Conf.Own(ownTwin) != "" {
+			continue // it goes with another
+		}
 		leaf, err := l.Leaf()
 		if err != nil {
 			a.log.Warn("a certificate cannot be read", "name", l.Name, "error", err)

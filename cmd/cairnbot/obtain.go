@@ -151,7 +151,7 @@ func (a *app) reusedKey(target *lineage.Lineage) ([]byte, error) {
 // place puts a certificate into its lineage and makes it live.
 func (a *app) place(s *settings, plan renew.Plan, target *lineage.Lineage, issued *renew.Issued) (*lineage.Lineage, error) {
 	placement := renew.Placement{Store: a.store, Lineage: target, Name: plan.Lineage, Params: s.params, Log: a.log,
-		Own: map[string]string{ownBundle: s.bundle}}
+		Own: map[string]string{ownBundle: s.bundle, ownTwin: s.twinOf}}
 	return placement.Place(issued)
 }
 

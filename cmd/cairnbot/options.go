@@ -44,6 +44,8 @@ type options struct {
 	keyType             string
 	curve               string
 	rsaBits             int
+	bothKeyTypes        bool
+	twinOf              string // set by obtainTwin alone
 	mustStaple          bool
 	preferredChain      string
 	preferredProfile    string

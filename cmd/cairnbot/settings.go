@@ -22,6 +22,7 @@ const ownBundle = "ca_bundle"
 type settings struct {
 	params lineage.Params
 	bundle string
+	twinOf string // see ownTwin
 	key    renew.KeySpec
 }
 
@@ -33,7 +34,10 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 		if s.params, err = conf.Params(); err != nil {
 			return s, err
 		}
-		s.bundle = conf.Own(ownBundle)
+		s.bundle, s.twinOf = conf.Own(ownBundle), conf.Own(ownTwin)
+	}
+	if o.twinOf != "" {
+		s.twinOf = o.twinOf
 	}
 	p := &s.params
 	o.settleServer(p)
