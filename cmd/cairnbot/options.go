@@ -108,6 +108,7 @@ type options struct {
 	notify      []string // targets
 	metricsFile string
 	service
+	managing
 
 	// How we speak.
 	verbose           int
