@@ -31,6 +31,9 @@ func (a *app) account(ctx context.Context, s *settings, config acme.ClientConfig
 	if err != nil {
 		return nil, err
 	}
+	if err := a.settleRollovers(ctx, accounts, s, config); err != nil {
+		return nil, err
+	}
 	found, err := a.existing(ctx, accounts, s)
 	if err != nil {
 		return nil, err

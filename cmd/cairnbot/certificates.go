@@ -6,31 +6,45 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
+	"github.com/cairn-ca/cairn/internal/bot/revoked"
 )
 
+// listed is a certificate with what is known of it.
+type listed struct {
+	lineage *lineage.Lineage
+	leaf    *x509.Certificate
+	revoked bool // known for sure
+}
+
 // certificates lists what is on this machine.
-func (a *app) certificates(context.Context) error {
+func (a *app) certificates(ctx context.Context) error {
 	lineages, broken, err := a.store.List()
 	if err != nil {
 		return err
 	}
-	var blocks []string
-	result := certificatesJSON{Certificates: []certificateJSON{}}
+	var list []listed
 	for _, l := range lineages {
 		leaf, err := l.Leaf()
 		switch {
 		case err != nil:
 			broken = append(broken, lineage.Broken{Path: l.ConfPath(), Err: err})
 		case a.matches(l, leaf):
-			blocks = append(blocks, certificateBlock(l, leaf, time.Now()))
-			result.Certificates = append(result.Certificates, describeLineage(l, leaf, time.Now()))
+			list = append(list, listed{lineage: l, leaf: leaf})
 		}
+	}
+	a.askRevoked(ctx, list)
+	var blocks []string
+	result := certificatesJSON{Certificates: []certificateJSON{}}
+	for _, c := range list {
+		blocks = append(blocks, certificateBlock(c, time.Now()))
+		result.Certificates = append(result.Certificates, describeLineage(c, time.Now()))
 	}
 	result.Invalid = invalidList(broken)
 	a.result = result
@@ -69,7 +83,8 @@ func (a *app) matches(l *lineage.Lineage, leaf *x509.Certificate) bool {
 
 // certificateBlock describes one certificate. Programs read "Domains:", which
 // certbot wrote for years, as well as "Identifiers:", which it writes now.
-func certificateBlock(l *lineage.Lineage, leaf *x509.Certificate, now time.Time) string {
+func certificateBlock(c listed, now time.Time) string {
+	l, leaf := c.lineage, c.leaf
 	joined := strings.Join(values(acme.CertificateIdentifiers(leaf)), " ")
 	params, _ := l.Conf.Params() // a lineage whose options are malformed can still be shown
 	return fmt.Sprintf(`  Certificate Name: %s
@@ -81,7 +96,7 @@ func certificateBlock(l *lineage.Lineage, leaf *x509.Certificate, now time.Time)
     Certificate Path: %s
     Private Key Path: %s`,
 		l.Name, leaf.SerialNumber, keyType(leaf), joined, joined,
-		leaf.NotAfter.UTC().Format("2006-01-02 15:04:05+00:00"), validity(leaf, strings.Contains(params.Server, "staging"), now),
+		leaf.NotAfter.UTC().Format("2006-01-02 15:04:05+00:00"), c.validity(params.Server, now),
 		l.Path(lineage.Fullchain), l.Path(lineage.Key))
 }
 
@@ -97,14 +112,17 @@ func keyType(leaf *x509.Certificate) string {
 }
 
 // validity says in certbot's words how long a certificate is good for.
-func validity(leaf *x509.Certificate, test bool, now time.Time) string {
+func (c listed) validity(server string, now time.Time) string {
 	var wrong []string
-	if test {
+	if strings.Contains(server, "staging") {
 		wrong = append(wrong, "TEST_CERT")
 	}
-	left := leaf.NotAfter.Sub(now)
-	if left <= 0 {
+	left := c.leaf.NotAfter.Sub(now)
+	switch {
+	case left <= 0:
 		wrong = append(wrong, "EXPIRED")
+	case c.revoked:
+		wrong = append(wrong, "REVOKED")
 	}
 	switch hours := int(left.Hours()); {
 	case len(wrong) > 0:
@@ -115,5 +133,35 @@ func validity(leaf *x509.Certificate, test bool, now time.Time) string {
 		return "VALID: 1 day"
 	default:
 		return fmt.Sprintf("VALID: %d hour(s)", hours)
+	}
+}
+
+// askRevoked finds out which certificates are revoked: as certbot does, from OCSP servers where they name one, and with
+// --check-revocation from their CAs' lists, too. Let's Encrypt has lists alone, and they take a while.
+func (a *app) askRevoked(ctx context.Context, list []listed) {
+	config := revoked.Config{Lists: a.checkRevocation, Log: a.log}
+	if a.checkRevocation {
+		config.Limit = time.Minute
+	}
+	questions := make([]revoked.Certificate, len(list))
+	asks := false
+	for i, c := range list {
+		if len(c.leaf.OCSPServer) == 0 && (!a.checkRevocation || len(c.leaf.CRLDistributionPoints) == 0) {
+			continue
+		}
+		text, err := os.ReadFile(c.lineage.Path(lineage.Chain))
+		if err != nil {
+			continue // nobody to say who certified it
+		}
+		if issuer, err := firstCertificate(text); err == nil {
+			questions[i] = revoked.Certificate{Leaf: c.leaf, Issuer: issuer}
+			asks = true
+		}
+	}
+	if !asks {
+		return
+	}
+	for i, status := range revoked.Check(ctx, config, questions, time.Now()) {
+		list[i].revoked = status == revoked.Revoked
 	}
 }

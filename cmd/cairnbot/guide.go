@@ -30,6 +30,13 @@ func (a *app) obtainAndInstall(ctx context.Context) error {
 	if a.bare && a.ask.Interactive(false) {
 		return a.guide(ctx)
 	}
+	if _, name, err := a.requested(); err != nil || name != "" {
+		installer, err := a.chosenInstaller()
+		if err != nil {
+			return err
+		}
+		return a.runWith(ctx, installer)
+	}
 	s, err := a.settle(nil)
 	if err != nil {
 		return err

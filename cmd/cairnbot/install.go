@@ -60,6 +60,36 @@ type installed struct {
 	Enhancements []renew.Enhancement `json:"enhancements"`
 }
 
+// runWith gets a certificate and has a server use it: the verb run.
+func (a *app) runWith(ctx context.Context, installer renew.Installer) error {
+	if err := a.certonly(ctx); err != nil {
+		return err
+	}
+	if a.placed == nil {
+		return nil
+	}
+	result := a.result
+	d, err := deployment(a.placed)
+	if err != nil {
+		return err
+	}
+	if err := a.deploy(ctx, installer, d); err != nil {
+		return withHint(err, "the certificate is there; %s install --cert-name %s installs it when that is mended", a.name, a.placed.Name)
+	}
+	a.result = result
+	return nil
+}
+
+// deployment is a certificate that is here.
+func deployment(l *lineage.Lineage) (renew.Deployment, error) {
+	leaf, err := l.Leaf()
+	if err != nil {
+		return renew.Deployment{}, err
+	}
+	return renew.Deployment{Names: values(acme.CertificateIdentifiers(leaf)), Cert: l.Path(lineage.Cert), Key: l.Path(lineage.Key),
+		Chain: l.Path(lineage.Chain), Fullchain: l.Path(lineage.Fullchain)}, nil
+}
+
 // install has a server use a certificate that is there.
 func (a *app) install(ctx context.Context) error {
 	installer, err := a.chosenInstaller()
@@ -118,12 +148,7 @@ func (a *app) toInstall(ctx context.Context, installer renew.Installer) (renew.D
 	if err != nil {
 		return renew.Deployment{}, err
 	}
-	leaf, err := l.Leaf()
-	if err != nil {
-		return renew.Deployment{}, err
-	}
-	return renew.Deployment{Names: values(acme.CertificateIdentifiers(leaf)), Cert: l.Path(lineage.Cert), Key: l.Path(lineage.Key),
-		Chain: l.Path(lineage.Chain), Fullchain: l.Path(lineage.Fullchain)}, nil
+	return deployment(l)
 }
 
 // filesToInstall is a certificate that belongs to nobody here.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/x509"
 	"fmt"
 	"strings"
 	"time"
@@ -29,9 +28,10 @@ type certificateJSON struct {
 }
 
 // describeLineage gives programs what "certificates" gives people.
-func describeLineage(l *lineage.Lineage, leaf *x509.Certificate, now time.Time) certificateJSON {
+func describeLineage(c listed, now time.Time) certificateJSON {
+	l, leaf := c.lineage, c.leaf
 	params, _ := l.Conf.Params() // a lineage whose options are malformed can still be shown
-	status := validity(leaf, strings.Contains(params.Server, "staging"), now)
+	status := c.validity(params.Server, now)
 	return certificateJSON{
 		Name: l.Name, Identifiers: values(acme.CertificateIdentifiers(leaf)), Serial: fmt.Sprintf("%x", leaf.SerialNumber),
 		KeyType: strings.ToLower(keyType(leaf)), NotBefore: leaf.NotBefore.UTC(), NotAfter: leaf.NotAfter.UTC(),
@@ -62,9 +62,10 @@ type certonlyJSON struct {
 
 // obtained notes the result of a verb that ends with one certificate.
 func (a *app) obtained(action string, l *lineage.Lineage) {
+	a.placed = l
 	r := certonlyJSON{Action: action}
 	if leaf, err := l.Leaf(); err == nil {
-		described := describeLineage(l, leaf, time.Now())
+		described := describeLineage(listed{lineage: l, leaf: leaf}, time.Now())
 		r.Certificate = &described
 	}
 	a.result = r

@@ -118,8 +118,9 @@ type app struct {
 	store     *lineage.Store
 	hooks     *hooks
 	ask       *ask.Asker
-	result    any  // what --json prints as the outcome of the verb: a struct with tags
-	preparing bool // nothing has been begun yet, while questions are asked
+	result    any              // what --json prints as the outcome of the verb: a struct with tags
+	preparing bool             // nothing has been begun yet, while questions are asked
+	placed    *lineage.Lineage // what the verb ended with, for what comes after
 	// newcomer is the account that is to be made, once the questions about it are answered.
 	newcomer *newcomer
 }

@@ -68,7 +68,7 @@ func (a *app) selected() ([]*lineage.Lineage, []lineage.Broken, error) {
 	}
 	l, err := a.store.Load(a.certName)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, withHint(fmt.Errorf("no certificate found with name %s", a.certName), "cairnbot certificates lists the names")
+		return nil, nil, a.noSuch(a.certName)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/ask"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
@@ -47,8 +48,11 @@ func (a *app) revoke(ctx context.Context) error {
 	a.say("\nCongratulations! You have successfully revoked the certificate that was located at %s.", path)
 	result := revokeJSON{Path: path, Serial: fmt.Sprintf("%x", leaf.SerialNumber)}
 	a.result = &result
-	if l == nil || !a.deleteAfterRevoke {
+	if l == nil {
 		return nil
+	}
+	if wanted, err := a.wantsDeletion(ctx, l); err != nil || !wanted {
+		return err
 	}
 	deleted, err := a.deleteRevoked(l)
 	if deleted {
@@ -94,7 +98,7 @@ func (a *app) toRevoke() (l *lineage.Lineage, leaf *x509.Certificate, path strin
 	if a.certName != "" {
 		if l, err = a.store.Load(a.certName); err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
-				err = withHint(fmt.Errorf("no certificate found with name %s", a.certName), "cairnbot certificates lists the names")
+				err = a.noSuch(a.certName)
 			}
 			return nil, nil, "", err
 		}
@@ -125,16 +129,35 @@ func firstCertificate(text []byte) (*x509.Certificate, error) {
 	return nil, errors.New("there is no certificate in PEM")
 }
 
+// wantsDeletion says whether the files of a revoked certificate go, too.
+func (a *app) wantsDeletion(ctx context.Context, l *lineage.Lineage) (bool, error) {
+	if a.given["delete-after-revoke"] {
+		return a.deleteAfterRevoke, nil
+	}
+	text := "Would you like to delete the certificate(s) you just revoked, along with all earlier and later versions of the certificate?"
+	for i, line := range a.references(l.Name) {
+		if i == 0 {
+			text += "\n\nThese settings of servers still name its files; such a server does not start again without them:\n"
+		}
+		text += fmt.Sprintf("\n  %s:%d: %s", line.File, line.Number, line.Text)
+	}
+	return a.ask.YesNo(ctx, ask.YesNo{
+		Question: ask.Question{Text: text, Flag: "--delete-after-revoke or --no-delete-after-revoke", Force: true},
+		Yes:      "Yes (recommended)", Default: ask.Yes,
+	})
+}
+
 // deleteRevoked removes the files of a certificate that nobody should use any more.
 func (a *app) deleteRevoked(l *lineage.Lineage) (bool, error) {
 	err := a.store.Delete(l.Name)
 	if errors.Is(err, lineage.ErrShared) {
-		a.say("Not deleting revoked certificates due to overlapping archive dirs.")
+		a.log.Warn("Not deleting revoked certificates due to overlapping archive dirs.", "error", err)
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("deleting the files of %s: %w", l.Name, err)
 	}
+	a.done(l.Name)
 	a.say("Deleted all files relating to certificate %s.", l.Name)
 	return true, nil
 }

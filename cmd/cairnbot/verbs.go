@@ -35,7 +35,7 @@ func verbs() []verb {
 		{name: "show_account", help: "show an account", run: (*app).showAccount},
 		{name: "unregister", help: "give up an account", run: (*app).unregister},
 		{name: "rollback", help: "undo changes to the web server's settings", run: (*app).rollback},
-		{name: "plugins", help: "list the methods to prove control and to install"},
+		{name: "plugins", help: "list the methods to prove control and to install", run: (*app).plugins},
 		{name: "import", words: 2, help: "take over from another client: import acme.sh|lego|dehydrated|caddy [DIR]", run: (*app).adopt},
 		{name: "notify", help: "send a test to everybody who is told of renewals (--notify, notify.ini)", run: (*app).tryNotify},
 		{name: "schedule", help: "have renewals started by systemd or cron", run: (*app).schedule},
