@@ -206,6 +206,9 @@ func (e Entry) prefixes() []string {
 	return list
 }
 
+// variableForm is what the name of a variable looks like.
+var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
 // key finds the setting that a key of a file means.
 func (e Entry) key(name string, short bool) (string, bool) {
 	whole := name
@@ -225,7 +228,7 @@ func (e Entry) key(name string, short bool) (string, bool) {
 			}
 		}
 	}
-	return "", false
+	return name, e.Free && name == whole && variableForm.MatchString(name) && name != providerKey && name != propagationKey
 }
 
 // number is what stands behind the name of a setting that there can be several of.

@@ -98,6 +98,8 @@ type Entry struct {
 	AnyValue bool
 	// Plain is set if it writes at names of the form _acme-challenge.NAME alone.
 	Plain bool
+	// Free is set if it takes any other setting, too, and hands it to a program as a variable of its environment.
+	Free bool
 	// New makes it. It checks Values, and asks nobody.
 	New func(Settings) (Provider, error)
 }

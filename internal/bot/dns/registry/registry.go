@@ -8,11 +8,13 @@ import (
 	"strings"
 
 	"github.com/cairn-ca/cairn/internal/bot/dns"
+	"github.com/cairn-ca/cairn/internal/bot/dns/acmesh"
 	"github.com/cairn-ca/cairn/internal/bot/dns/azure"
 	"github.com/cairn-ca/cairn/internal/bot/dns/dnsimple"
 	"github.com/cairn-ca/cairn/internal/bot/dns/google"
 	"github.com/cairn-ca/cairn/internal/bot/dns/lego"
 	"github.com/cairn-ca/cairn/internal/bot/dns/linode"
+	"github.com/cairn-ca/cairn/internal/bot/dns/program"
 	"github.com/cairn-ca/cairn/internal/bot/dns/responder"
 	"github.com/cairn-ca/cairn/internal/bot/dns/rfc2136"
 	"github.com/cairn-ca/cairn/internal/bot/dns/route53"
@@ -22,6 +24,7 @@ import (
 // own are our own clients. One of these wins over one of lego's that has the same name.
 func own() []dns.Entry {
 	return []dns.Entry{
+		acmesh.Entry(),
 		azure.Entry(),
 		dnsimple.Entry(),
 		google.Entry(),
@@ -30,6 +33,8 @@ func own() []dns.Entry {
 		rfc2136.Entry(),
 		route53.Entry(),
 		sakuracloud.Entry(),
+		program.Entry(),
+		program.HookEntry(),
 	}
 }
 
@@ -46,7 +51,11 @@ func Entries() []dns.Entry {
 }
 
 // Find gives the provider of that name, which may be the name of a plugin of certbot's: "dns-" in front is left out.
+// acmesh:SCRIPT is the provider that runs this script of acme.sh's.
 func Find(name string) (dns.Entry, bool) {
+	if script, ok := strings.CutPrefix(name, acmesh.Prefix); ok && script != "" {
+		return acmesh.EntryFor(script), true
+	}
 	name = strings.TrimPrefix(strings.ToLower(name), "dns-")
 	entries := Entries()
 	i := slices.IndexFunc(entries, func(e dns.Entry) bool { return e.Is(name) })

@@ -35,6 +35,9 @@ func TestNamesAreUnique(t *testing.T) {
 			keys[key.Name] = true
 		}
 	}
+	if entry, ok := registry.Find("acmesh:dns_cf"); !ok || entry.Name != "acmesh:dns_cf" || entry.Keys[0].Needed {
+		t.Errorf("acmesh:dns_cf leads to %+v", entry)
+	}
 	if _, ok := registry.Find("nobody"); ok {
 		t.Error("nobody is a provider")
 	}
