@@ -79,6 +79,12 @@ func (h *hooks) before(ctx context.Context, p *lineage.Params) {
 func (h *hooks) deployed(ctx context.Context, l *lineage.Lineage, names []string, p *lineage.Params) {
 	h.renewed = append(h.renewed, names...)
 	scripts := h.scripts("deploy")
+	if h.options.rehearse && !h.options.runDeployHooks {
+		for _, command := range append(scripts, words(p.DeployHook)...) {
+			h.say("Rehearsal: skipping deploy hook command: %s", command)
+		}
+		return
+	}
 	commands := scripts
 	if p.DeployHook != "" && !slices.Contains(scripts, p.DeployHook) {
 		commands = append(commands, p.DeployHook)

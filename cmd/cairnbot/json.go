@@ -11,11 +11,12 @@ import (
 
 // document is what --json prints. Members are added, and never taken away, within one format.
 type document struct {
-	Format int        `json:"format"` // 1
-	Verb   string     `json:"verb"`
-	OK     bool       `json:"ok"`
-	Error  *jsonError `json:"error,omitempty"`
-	Result any        `json:"result,omitempty"` // of the verb; see its own type
+	Format    int        `json:"format"` // 1
+	Verb      string     `json:"verb"`
+	OK        bool       `json:"ok"`
+	Rehearsal bool       `json:"rehearsal,omitempty"` // --rehearse: nothing of it is real
+	Error     *jsonError `json:"error,omitempty"`
+	Result    any        `json:"result,omitempty"` // of the verb; see its own type
 }
 
 // jsonError is what went wrong.
@@ -29,7 +30,7 @@ type jsonError struct {
 
 // printJSON ends a run with the one document that --json asks for.
 func (a *app) printJSON(err error) {
-	d := document{Format: 1, Verb: a.verb, OK: err == nil, Result: a.result}
+	d := document{Format: 1, Verb: a.verb, OK: err == nil, Rehearsal: a.options != nil && a.rehearse, Result: a.result}
 	if err != nil {
 		d.Error = a.jsonError(err)
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,6 +118,7 @@ type app struct {
 	log       *slog.Logger
 	store     *lineage.Store
 	hooks     *hooks
+	hooksDir  string // where the scripts around renewals are, if not below configDir
 	ask       *ask.Asker
 	result    any              // what --json prints as the outcome of the verb: a struct with tags
 	preparing bool             // nothing has been begun yet, while questions are asked
@@ -141,6 +143,13 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 	for _, name := range a.deprecated {
 		a.log.Warn("an option is no longer used, and changes nothing", "option", "--"+name)
 	}
+	if a.rehearse {
+		end, err := a.rehearseIn(ctx)
+		if err != nil {
+			return a.explain(err)
+		}
+		defer end()
+	}
 	started, deliver := time.Now(), func() {}
 	defer func() { deliver() }() // when the locks are given up: others may take their time
 	a.store, err = lineage.Open(lineage.Dirs{Config: a.configDir, Work: a.workDir, Logs: a.logsDir})
@@ -155,10 +164,13 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 			a.log.Warn("giving up the locks failed", "error", closeErr)
 		}
 	}()
-	a.hooks = &hooks{say: a.say, log: a.log, directory: filepath.Join(a.configDir, "renewal-hooks"), options: a.options}
+	a.hooks = &hooks{say: a.say, log: a.log, directory: cmp.Or(a.hooksDir, filepath.Join(a.configDir, "renewal-hooks")), options: a.options}
 	defer a.hooks.finish(ctx)
 	err = do(a, ctx)
-	if telling[a.verb] && !a.dryRun {
+	switch {
+	case a.rehearse && err == nil:
+		a.afterRehearsal()
+	case telling[a.verb] && !a.dryRun && !a.rehearse:
 		deliver = a.tell(ctx, started)
 	}
 	return a.explain(err)

@@ -107,6 +107,10 @@ type options struct {
 	// Beside certificates.
 	notify      []string // targets
 	metricsFile string
+
+	rehearse        bool
+	rehearseAddress string   // where the CA of a rehearsal finds every name
+	resolvers       []string // DNS servers, HOST:PORT
 	service
 	managing
 

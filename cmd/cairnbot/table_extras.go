@@ -1,6 +1,11 @@
 package main
 
-import "github.com/cairn-ca/cairn/internal/bot/notify"
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/cairn-ca/cairn/internal/bot/notify"
+)
 
 // Topics of what certbot has not.
 const topicMonitoring = "monitoring"
@@ -16,6 +21,52 @@ func tableExtras() []option {
 			Help:   "write figures about every certificate into this file, for the textfile collector of Prometheus's node exporter",
 			Target: func(o *options) any { return &o.metricsFile }},
 	}
+}
+
+// tableRehearsal has how a run is tried out without a CA.
+func tableRehearsal() []option {
+	return []option{
+		{Name: "rehearse", Own: true, Topics: []string{topicTesting, "run", "certonly", "renew"},
+			Help: "try everything with a CA inside of this program, on copies of the certificates: no network beyond this machine, no limits. " +
+				"Pre- and post-hooks run; deploy hooks with --run-deploy-hooks.",
+			Target: func(o *options) any { return &o.rehearse }},
+		{Name: "rehearse-address", Arg: "ADDRESS", Own: true, Topics: []string{topicTesting},
+			Help: "where the CA of a rehearsal finds every name", Default: "127.0.0.1",
+			Target: func(o *options) any { return &address{&o.rehearseAddress} }},
+		{Name: "resolver", Arg: "ADDRESS", List: true, Own: true, Topics: []string{topicTesting, "doctor"},
+			Help:    "a DNS server to ask, with :PORT if that is not 53; may be repeated. doctor compares what they say; a rehearsal asks them for TXT records.",
+			Default: "this machine's, and for doctor those of the zone",
+			Target:  func(o *options) any { return &resolverList{&o.resolvers} }},
+	}
+}
+
+// address takes an IP address.
+type address struct{ text *string }
+
+// Set checks it.
+func (a *address) Set(text string) error {
+	if _, err := netip.ParseAddr(text); err != nil {
+		return usagef("argument --rehearse-address: %q is not an IP address", text)
+	}
+	*a.text = text
+	return nil
+}
+
+// resolverList takes the addresses of DNS servers.
+type resolverList struct{ list *[]string }
+
+// Set adds some.
+func (r *resolverList) Set(text string) error {
+	for one := range strings.SplitSeq(text, ",") {
+		if addr, err := netip.ParseAddr(strings.Trim(one, "[]")); err == nil {
+			*r.list = append(*r.list, netip.AddrPortFrom(addr, 53).String())
+		} else if at, err := netip.ParseAddrPort(one); err == nil {
+			*r.list = append(*r.list, at.String())
+		} else {
+			return usagef("argument --resolver: %q is not the address of a DNS server, such as 9.9.9.9 or 127.0.0.1:5353", one)
+		}
+	}
+	return nil
 }
 
 // targets takes --notify.
