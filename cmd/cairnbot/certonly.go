@@ -227,19 +227,3 @@ func summary(names []acme.Identifier) string {
 		return fmt.Sprintf("%s and %d more", names[0].Value, len(names)-1)
 	}
 }
-
-// announce says where the certificate is.
-func (a *app) announce(l *lineage.Lineage) error {
-	leaf, err := l.Leaf()
-	if err != nil {
-		return err
-	}
-	a.say("\nSuccessfully received certificate.")
-	a.say("Certificate is saved at: %s", l.Path(lineage.Fullchain))
-	a.say("Key is saved at:         %s", l.Path(lineage.Key))
-	a.say("This certificate expires on %s.", leaf.NotAfter.UTC().Format(time.DateOnly))
-	a.say("These files will be updated when the certificate renews.\n")
-	a.say("NEXT STEPS:")
-	a.say("- The certificate will need to be renewed before it expires: have cron or a timer run \"cairnbot renew\" twice a day.")
-	return nil
-}

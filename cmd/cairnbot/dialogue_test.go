@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/pem"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -67,11 +66,19 @@ func (s *station) prepare(args []string) *exec.Cmd {
 	return command
 }
 
+// session runs a command at a terminal, and stays until somebody has read what it said: when the first process of
+// a session ends, the system drops what nobody has read yet.
+const session = `trap : INT; "$0" "$@"; echo "exit code $?!"; read _`
+
 // talk starts cairnbot at a terminal.
 func (s *station) talk(args ...string) *dialogue {
 	s.t.Helper()
 	d := &dialogue{t: s.t, command: s.prepare(args), output: make(chan []byte, 16)}
-	var err error
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	d.command.Path, d.command.Args = shell, append([]string{"sh", "-c", session}, d.command.Args...)
 	if d.tty, err = pty.StartWithSize(d.command, &s.size); err != nil {
 		s.t.Fatal(err)
 	}
@@ -163,19 +170,21 @@ func (d *dialogue) press(keys string) *dialogue {
 	return d
 }
 
-// end waits for the end, and checks the exit code.
+// end waits for the end, and checks the exit code. It gives all that was said.
 func (d *dialogue) end(code int) string {
 	d.t.Helper()
-	deadline := time.After(patience)
-	for d.more(deadline, "the end") {
+	d.expect("exit code ")
+	d.expect("!")
+	if !strings.HasSuffix(d.seen[:d.read-1], "exit code "+strconv.Itoa(code)) {
+		d.t.Errorf("it ended with another exit code than %d:\n%s", code, d.raw.String())
+	}
+	text := d.raw.String()
+	d.send("")
+	for deadline := time.After(patience); d.more(deadline, "the end"); {
 		continue
 	}
-	err := d.command.Wait()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) || d.command.ProcessState.ExitCode() != code {
-		d.t.Errorf("exit code %d, want %d:\n%s", d.command.ProcessState.ExitCode(), code, d.raw.String())
-	}
-	return d.raw.String()
+	_ = d.command.Wait()
+	return text
 }
 
 // serveFiles is a web server.

@@ -293,6 +293,9 @@ func (a *app) sayByHand(t *task) {
 	if err != nil {
 		return // it is said elsewhere where it is
 	}
+	if a.scheduled() {
+		a.say("NEXT STEPS:")
+	}
 	certificate, key := l.Path(lineage.Fullchain), l.Path(lineage.Key)
 	a.say("- Tell your server to use it. nginx, in the server block:\n    listen 443 ssl;\n    ssl_certificate %s;\n    ssl_certificate_key %s;", certificate, key)
 	a.say("  Apache, in the virtual host for port 443:\n    SSLEngine on\n    SSLCertificateFile %s\n    SSLCertificateKeyFile %s", certificate, key)

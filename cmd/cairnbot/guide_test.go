@@ -139,7 +139,7 @@ func TestOnlyPlainTextIsWritten(t *testing.T) {
 	for _, env := range []string{"TERM=dumb", "NO_COLOR=1", "TERM=xterm-256color"} {
 		s.env = []string{env}
 		d := s.talk(s.ca("certonly")...)
-		d.expect("Please enter the domain name(s) you would like on your certificate").send("a.example\x1b[Ab c.example/x").expect("** Invalid input **")
+		d.expect("Please enter the domain name(s) you would like on your certificate").expect("(Enter 'c' to cancel): ").send("a.example\x1b[Ab c.example/x").expect("** Invalid input **").expect("(Enter 'c' to cancel): ")
 		text := d.send("c").expect("cancelled by the user").end(1)
 		for i, line := range strings.Split(text, "\n") {
 			line = strings.TrimRight(line, "\r")

@@ -133,6 +133,15 @@ var others = []string{
 	"/etc/systemd/system/snap.certbot.renew.timer", "/etc/cron.d/certbot", "/etc/cron.daily/certbot",
 }
 
+// Installed reports whether Write has been here.
+func Installed(root string) bool {
+	return slices.ContainsFunc([]string{renewTimer, daemonService, cronFile}, func(path string) bool {
+		whole := filepath.Join(root, path)
+		ours, err := isOurs(whole)
+		return err == nil && ours && exists(whole)
+	})
+}
+
 // Others lists what is there below root that starts a certbot already.
 func Others(root string) []string {
 	var found []string

@@ -115,10 +115,16 @@ func TestWriteAndRemove(t *testing.T) {
 		}
 		return schedule.Write(root, files)
 	}
+	if schedule.Installed(root) {
+		t.Error("it is installed before it is")
+	}
 	for range 2 {
 		if err := write(schedule.Timer); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if !schedule.Installed(root) {
+		t.Error("it is not installed")
 	}
 	if len(list()) != 2 {
 		t.Errorf("there is %v", list())
@@ -144,6 +150,9 @@ func TestWriteAndRemove(t *testing.T) {
 		}
 		if removed, err := schedule.Remove(root); err != nil || len(removed) > 0 {
 			t.Errorf("%s: removed %v, %v", name, removed, err)
+		}
+		if schedule.Installed(root) {
+			t.Errorf("%s: what another wrote is taken for ours", name)
 		}
 		if err := os.Remove(foreign); err != nil {
 			t.Error(err)

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
+	"github.com/cairn-ca/cairn/internal/bot/schedule"
+)
+
+// announce says where a certificate is, in certbot's words, and what is left to do.
+func (a *app) announce(l *lineage.Lineage) error {
+	leaf, err := l.Leaf()
+	if err != nil {
+		return err
+	}
+	a.say("\nSuccessfully received certificate.")
+	a.say("Certificate is saved at: %s", l.Path(lineage.Fullchain))
+	a.say("Key is saved at:         %s", l.Path(lineage.Key))
+	a.say("This certificate expires on %s.", leaf.NotAfter.UTC().Format(time.DateOnly))
+	a.say("These files will be updated when the certificate renews.")
+	if a.scheduled() {
+		a.say("Certbot has set up a scheduled task to automatically renew this certificate in the background.")
+	}
+	a.say("")
+	steps := a.nextSteps(l)
+	if len(steps) > 0 {
+		a.say("NEXT STEPS:")
+	}
+	for _, step := range steps {
+		a.say("- %s", step)
+	}
+	return nil
+}
+
+// scheduled reports whether renewals happen by themselves: whoever made the package says so, or a unit or a line for cron is
+// there, which are for the usual directory.
+func (a *app) scheduled() bool {
+	if a.preconfiguredRenewal {
+		return true
+	}
+	return a.configDir == defaultConfigDir && (schedule.Installed(a.root) || len(schedule.Others(a.root)) > 0)
+}
+
+// nextSteps are what a person has to do after a certificate was obtained.
+func (a *app) nextSteps(l *lineage.Lineage) (steps []string) {
+	params, err := l.Conf.Params()
+	byHand := err == nil && params.Authenticator == "manual" && params.Plugin["manual_auth_hook"] == ""
+	switch {
+	case byHand:
+		steps = append(steps, "This certificate will not be renewed automatically: a person has proven control, and there is no script that could "+
+			"(--manual-auth-hook). To renew it, repeat this same command before it expires.")
+	case !a.scheduled():
+		steps = append(steps, fmt.Sprintf("The certificate will need to be renewed before it expires: \"%s schedule\" sets that up once for all certificates. "+
+			"(It has systemd or cron run \"%s renew\" twice a day.)", ownName, ownName))
+	}
+	return steps
+}
