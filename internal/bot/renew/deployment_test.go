@@ -1,0 +1,67 @@
+package renew_test
+
+import (
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/cairn-ca/cairn/internal/bot/renew"
+)
+
+func TestADeploymentIsTriedAgainAndNotForEver(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	leaf, other := &x509.Certificate{Raw: []byte{1}}, &x509.Certificate{Raw: []byte{2}}
+	for endless, want := range map[bool]int{false: 4, true: 20} {
+		d := renew.NewDeployment("a", leaf)
+		if !d.Of(leaf) || d.Of(other) {
+			t.Error("it is about another certificate")
+		}
+		at := now
+		for range 20 {
+			d.Tried([]string{"good"}, []string{"bad"}, nil, endless, at)
+			if d.Next.IsZero() {
+				break
+			}
+			if d.Due(at) || !d.Due(d.Next) || d.Next.Sub(at) > 36*time.Hour || d.Complete() {
+				t.Fatalf("%+v", d)
+			}
+			at = d.Next
+		}
+		if d.Attempts != want || !reflect.DeepEqual(d.Done, []string{"good"}) || !d.First.Equal(now) {
+			t.Errorf("endless %v: %+v", endless, d)
+		}
+	}
+}
+
+func TestDeploymentsAreKeptUntilTheyAreComplete(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "deployments")
+	kept := renew.OpenDeployments(dir)
+	d := renew.NewDeployment("a.test", &x509.Certificate{Raw: []byte{1}})
+	d.Tried(nil, []string{"bad"}, []string{"x shows y"}, false, time.Now())
+	if err := kept.Keep(d); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "broken.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := kept.All(); err != nil || len(all) != 1 || !reflect.DeepEqual(all[0], d) {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "a.test.json")); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	d.Tried([]string{"bad"}, nil, nil, false, time.Now())
+	if err := kept.Keep(d); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := kept.All(); err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+	d.Lineage = "../x"
+	if err := kept.Keep(d); err == nil {
+		t.Error("it was kept outside the directory")
+	}
+}
