@@ -55,7 +55,7 @@ func (a *app) certifyRequest(ctx context.Context) error {
 		Chain: s.params.PreferredChain, Profile: s.params.RequiredProfile, PreferredProfile: s.params.PreferredProfile,
 	}, nil)
 	if err != nil {
-		a.hooks.failed = append(a.hooks.failed, values(names)...)
+		a.hooks.missed(values(names))
 		return a.explainServer(err, &s)
 	}
 	if a.dryRun {

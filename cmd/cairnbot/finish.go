@@ -22,6 +22,10 @@ func (a *app) done(name string) {
 // finishJobs runs the deploy-hooks that an earlier run did not come to: it was killed when
 // its certificate was live already, so nothing else would make a server read that.
 func (a *app) finishJobs(ctx context.Context) {
+	if a.dryRun {
+		return // it changes nothing
+	}
+	a.retryDeployments(ctx)
 	names, err := a.jobs().List()
 	if err != nil {
 		a.log.Warn("it is not known what an earlier run has left", "error", err)
@@ -52,11 +56,11 @@ func (a *app) finishJobs(ctx context.Context) {
 }
 
 func (a *app) finishJob(ctx context.Context, l *lineage.Lineage, names []string) {
-	params, err := l.Conf.Params()
+	s, err := a.settle(l.Conf)
 	if err != nil {
 		a.log.Warn("a deploy-hook is not known", "name", l.Name, "error", err)
 		return
 	}
 	a.log.Info("running the deploy-hooks that an earlier run did not come to", "name", l.Name)
-	a.hooks.deployed(ctx, l, names, &params)
+	a.deployed(ctx, l, names, &s, false)
 }

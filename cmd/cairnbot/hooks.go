@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,28 +11,90 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
+	"sync"
 
+	"github.com/cairn-ca/cairn/internal/bot/hook"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
 // hooks are an operator's commands around renewals, as certbot runs them: scripts
 // in renewal-hooks/ and the commands of the options, which go to a shell. What
-// they fail at is a warning and no more.
+// they fail at is a warning and no more, unless --fail-on-hook-error asks for more.
 type hooks struct {
 	say       func(format string, args ...any)
 	log       *slog.Logger
 	directory string // config-dir/renewal-hooks
 	options   *options
+	runner    *hook.Runner
 
-	ran     []string // pre-hooks that have run; each runs once
-	post    []string // those that are to run at the end, each once
-	renewed []string // names, over all lineages
-	failed  []string
+	*hookRecord
+}
+
+// hookRecord is what hooks have done for all renewals of a run, which may come at once.
+type hookRecord struct {
+	// mu is held while hooks run: they are used to be alone.
+	mu       sync.Mutex
+	ran      []string // pre-hooks that have run; each runs once
+	post     []string // those that are to run at the end, each once
+	renewed  []string // names, over all lineages
+	failed   []string
+	told     []string // the variables of the last deploy-hook: certbot leaves them to those that come later
+	troubles []string // what has failed, in words
+}
+
+// newHooks prepares the hooks of a run.
+func (a *app) newHooks() *hooks {
+	return &hooks{
+		say: a.say, log: a.log, directory: cmp.Or(a.hooksDir, filepath.Join(a.configDir, "renewal-hooks")), options: a.options, hookRecord: new(hookRecord),
+		runner: hook.NewRunner(hook.Config{Environment: withSbin(a.environ), Timeout: a.hookTimeout}),
+	}
+}
+
+// heardBy are the same hooks, of which somebody else is told.
+func (h *hooks) heardBy(say func(format string, args ...any), log *slog.Logger) *hooks {
+	other := *h
+	other.say, other.log = say, log
+	return &other
+}
+
+// missed notes names that there is no new certificate for.
+func (h *hooks) missed(names []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.failed = append(h.failed, names...)
+}
+
+// verdict is the error that failed hooks come to, where they are to be one (--fail-on-hook-error).
+func (h *hooks) verdict() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.troubles) == 0 || !h.options.failOnHookError {
+		return nil
+	}
+	return withHint(fmt.Errorf("not all hooks succeeded (--fail-on-hook-error): %s", strings.Join(h.troubles, "; ")),
+		"certificates are in place; a deploy-hook that failed is run again by the next \"renew\"")
 }
 
 // sbin is where administrators' programs are, also where PATH does not say so.
 var sbin = []string{"/usr/sbin", "/usr/local/bin", "/usr/local/sbin"}
+
+// withSbin lets hooks find programs of administrators, where PATH leaves their directories out.
+func withSbin(environment []string) []string {
+	result := slices.Clone(environment)
+	for i, variable := range result {
+		path, found := strings.CutPrefix(variable, "PATH=")
+		if !found {
+			continue
+		}
+		for _, dir := range sbin {
+			if !slices.Contains(filepath.SplitList(path), dir) {
+				path += string(filepath.ListSeparator) + dir
+			}
+		}
+		result[i] = "PATH=" + path
+	}
+	return result
+}
 
 // check refuses a command of the command line that cannot be found, before anything is done.
 // One of the configuration that has vanished since is a warning when it is run, and no reason not to renew.
@@ -40,9 +102,13 @@ func (h *hooks) check(p *lineage.Params) error {
 	if h.options.noHookCheck {
 		return nil
 	}
-	for name, command := range map[string]string{"pre-hook": p.PreHook, "post-hook": p.PostHook, "deploy-hook": p.DeployHook} {
-		words := strings.Fields(command)
-		if len(words) == 0 || !h.options.given[name] {
+	for _, row := range []struct{ name, kind, command string }{
+		{"pre-hook", "pre-hook", p.PreHook}, {"post-hook", "post-hook", p.PostHook}, {"deploy-hook", "deploy-hook", p.DeployHook},
+		{"manual-auth-hook", "manual-auth-hook", p.Plugin["manual_auth_hook"]},
+		{"manual-cleanup-hook", "manual-cleanup-hook", p.Plugin["manual_cleanup_hook"]},
+	} {
+		words := strings.Fields(row.command)
+		if len(words) == 0 || !h.options.given[row.name] {
 			continue
 		}
 		program := strings.Trim(words[0], `'"`)
@@ -53,7 +119,7 @@ func (h *hooks) check(p *lineage.Params) error {
 			}
 		}
 		if err != nil {
-			return withHint(phrase(fmt.Sprintf("Unable to find %s command %s in the PATH.", name, program)),
+			return withHint(phrase(fmt.Sprintf("Unable to find %s command %s in the PATH.", row.kind, program)),
 				"give its whole path, or --disable-hook-validation if it will be there later")
 		}
 	}
@@ -62,10 +128,12 @@ func (h *hooks) check(p *lineage.Params) error {
 
 // before runs the pre-hooks, and notes the post-hooks for the end.
 func (h *hooks) before(ctx context.Context, p *lineage.Params) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, command := range append(h.scripts("pre"), words(p.PreHook)...) {
 		if !slices.Contains(h.ran, command) {
 			h.ran = append(h.ran, command)
-			h.run(ctx, "pre-hook", command, nil)
+			_ = h.run(ctx, "pre-hook", command) // a warning
 		}
 	}
 	for _, command := range append(h.scripts("post"), words(p.PostHook)...) {
@@ -75,8 +143,11 @@ func (h *hooks) before(ctx context.Context, p *lineage.Params) {
 	}
 }
 
-// deployed runs the deploy-hooks of one lineage, also after an interrupt: its certificate is live, and nobody else would say so.
-func (h *hooks) deployed(ctx context.Context, l *lineage.Lineage, names []string, p *lineage.Params) {
+// deployed runs the deploy-hooks of one lineage but those in skip, also after an interrupt: its certificate is live, and nobody
+// else would say so. It tells which have succeeded and which have not.
+func (h *hooks) deployed(ctx context.Context, l *lineage.Lineage, names []string, p *lineage.Params, skip []string) (done, failed []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.renewed = append(h.renewed, names...)
 	scripts := h.scripts("deploy")
 	if h.options.rehearse && !h.options.runDeployHooks {
@@ -89,25 +160,34 @@ func (h *hooks) deployed(ctx context.Context, l *lineage.Lineage, names []string
 	if p.DeployHook != "" && !slices.Contains(scripts, p.DeployHook) {
 		commands = append(commands, p.DeployHook)
 	}
+	h.told = []string{"RENEWED_LINEAGE=" + filepath.Dir(l.Path(lineage.Fullchain)), "RENEWED_DOMAINS=" + strings.Join(names, " ")}
 	for _, command := range commands {
-		h.run(context.WithoutCancel(ctx), "deploy-hook", command, []string{
-			"RENEWED_LINEAGE=" + filepath.Dir(l.Path(lineage.Fullchain)),
-			"RENEWED_DOMAINS=" + strings.Join(names, " "),
-		})
+		if slices.Contains(skip, command) {
+			continue
+		}
+		if err := h.run(ctx, "deploy-hook", command); err != nil {
+			failed = append(failed, command)
+			continue
+		}
+		done = append(done, command)
 	}
+	return done, failed
 }
 
 // simulated runs the deploy-hooks after a dry run, if --run-deploy-hooks asks for that. They are told of the certificate
 // that is live; without one there is nothing that they could deploy.
 func (h *hooks) simulated(ctx context.Context, target *lineage.Lineage, names []string, p *lineage.Params) {
+	if h.options.runDeployHooks && target != nil {
+		_, _ = h.deployed(ctx, target, names, p, nil) // failures are warnings
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.renewed = append(h.renewed, names...)
-	switch {
-	case !h.options.runDeployHooks:
+	if !h.options.runDeployHooks {
 		for _, command := range append(h.scripts("deploy"), words(p.DeployHook)...) {
 			h.say("Dry run: skipping deploy hook command: %s", command)
 		}
-	case target != nil:
-		h.deployed(ctx, target, nil, p)
 	}
 }
 
@@ -116,11 +196,13 @@ const maxNames = 16000
 
 // finish runs the post-hooks, also after a failure or an interrupt: they start what the pre-hooks stopped.
 func (h *hooks) finish(ctx context.Context) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	join := func(names []string) string { return fmt.Sprintf("%.*s", maxNames, strings.Join(names, " ")) }
 	for _, command := range h.post {
-		h.run(context.WithoutCancel(ctx), "post-hook", command,
-			[]string{"RENEWED_DOMAINS=" + join(h.renewed), "FAILED_DOMAINS=" + join(h.failed)})
+		_ = h.run(ctx, "post-hook", command, "RENEWED_DOMAINS="+join(h.renewed), "FAILED_DOMAINS="+join(h.failed)) // a warning
 	}
+	h.post = nil
 }
 
 // words is command as a list of one, or of none.
@@ -154,29 +236,27 @@ func (h *hooks) scripts(kind string) []string {
 
 // run gives a command to the shell and shows what it says. Nothing of a peer's is in
 // it: the command is the operator's, and names go through the environment.
-func (h *hooks) run(ctx context.Context, name, command string, environment []string) {
+func (h *hooks) run(ctx context.Context, name, command string, variables ...string) error {
 	h.log.Info("running a hook", "hook", name, "command", command)
-	var stdout, stderr bytes.Buffer
-	shell := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-	shell.Env = append(shell.Environ(), environment...)
-	shell.Stdout, shell.Stderr = &stdout, &stderr
-	shell.WaitDelay = 5 * time.Second // after an interrupt, for what the shell has started
-	err := shell.Run()
-	if stdout.Len() > 0 {
-		h.say("Hook '%s' ran with output:\n%s", name, indent(stdout.String()))
+	result := h.runner.Run(ctx, command, append(slices.Clone(h.told), variables...)...)
+	if result.Stdout != "" {
+		h.say("Hook '%s' ran with output:\n%s", name, hook.Indent(result.Stdout))
 	}
-	var exit *exec.ExitError
+	err := result.Err
 	switch {
-	case errors.As(err, &exit):
-		h.log.Warn(fmt.Sprintf("Hook '%s' reported error code %d", name, exit.ExitCode()))
+	case result.Code > 0:
+		err = fmt.Errorf("Hook '%s' reported error code %d", name, result.Code)
+		h.log.Warn(err.Error())
+	case errors.Is(err, hook.ErrTimeout):
+		h.log.Warn("a hook took too long", "hook", name, "error", err)
 	case err != nil:
-		h.log.Warn("a hook could not be run", "hook", name, "error", err)
+		h.log.Warn("a hook could not be run to its end", "hook", name, "error", err)
 	}
-	if stderr.Len() > 0 {
-		h.log.Warn(fmt.Sprintf("Hook '%s' ran with error output:\n%s", name, indent(stderr.String())))
+	if result.Stderr != "" {
+		h.log.Warn(fmt.Sprintf("Hook '%s' ran with error output:\n%s", name, hook.Indent(result.Stderr)))
 	}
-}
-
-func indent(text string) string {
-	return " " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n ")
+	if err != nil {
+		h.troubles = append(h.troubles, fmt.Sprintf("%s (%s)", oneLine(err.Error()), command))
+	}
+	return err
 }

@@ -3,13 +3,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -21,6 +21,7 @@ import (
 
 	"github.com/cairn-ca/cairn/internal/bot/ask"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
+	"github.com/cairn-ca/cairn/internal/bot/solve"
 )
 
 // version is set by the linker.
@@ -31,6 +32,8 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	p := process{name: programName(os.Args[0]), in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, eff: effForm}
 	p.config = usualConfig(os.Getenv)
+	p.sockets = handedOver()
+	p.environ = os.Environ() // without what was said of the sockets
 	os.Exit(run(ctx, os.Args[1:], p))
 }
 
@@ -52,8 +55,10 @@ type process struct {
 	in       io.Reader // nil has nothing to read
 	out, err io.Writer
 	getenv   func(string) string
-	config   []string // the usual cli.ini files; each may be missing
-	eff      string   // where the EFF takes addresses; "" where nobody is to be told
+	environ  []string       // what hooks get, as os.Environ has it
+	sockets  []net.Listener // that were handed over, such as by systemd
+	config   []string       // the usual cli.ini files; each may be missing
+	eff      string         // where the EFF takes addresses; "" where nobody is to be told
 }
 
 // run is the whole program. It returns the exit code.
@@ -111,18 +116,22 @@ func (p process) printVersion() {
 type app struct {
 	process
 	*options
-	verb      string
-	words     []string // what follows the verb and is no option
-	bare      bool     // nothing was said but where files are
-	logFile   string   // "" before it is open
-	log       *slog.Logger
-	store     *lineage.Store
-	hooks     *hooks
-	hooksDir  string // where the scripts around renewals are, if not below configDir
-	ask       *ask.Asker
-	result    any              // what --json prints as the outcome of the verb: a struct with tags
-	preparing bool             // nothing has been begun yet, while questions are asked
-	placed    *lineage.Lineage // what the verb ended with, for what comes after
+	verb    string
+	words   []string // what follows the verb and is no option
+	bare    bool     // nothing was said but where files are
+	logFile string   // "" before it is open
+	log     *slog.Logger
+	store   *lineage.Store
+	hooks   *hooks
+	// deployments are what becomes of the new certificates of the run; listeners and sites are shared by its proofs.
+	deployments *deployments
+	listeners   *solve.Listeners
+	sites       *solve.Sites
+	hooksDir    string // where the scripts around renewals are, if not below configDir
+	ask         *ask.Asker
+	result      any              // what --json prints as the outcome of the verb: a struct with tags
+	preparing   bool             // nothing has been begun yet, while questions are asked
+	placed      *lineage.Lineage // what the verb ended with, for what comes after
 	// newcomer is the account that is to be made, once the questions about it are answered.
 	newcomer *newcomer
 }
@@ -152,6 +161,8 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 	}
 	started, deliver := time.Now(), func() {}
 	defer func() { deliver() }() // when the locks are given up: others may take their time
+	a.listeners, a.sites = solve.NewListeners(solve.ListenersConfig{Inherited: a.sockets, Log: a.log}), solve.NewSites()
+	defer a.listeners.Close()
 	a.store, err = lineage.Open(lineage.Dirs{Config: a.configDir, Work: a.workDir, Logs: a.logsDir})
 	if err != nil {
 		return a.explain(err)
@@ -164,8 +175,14 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 			a.log.Warn("giving up the locks failed", "error", closeErr)
 		}
 	}()
-	a.hooks = &hooks{say: a.say, log: a.log, directory: cmp.Or(a.hooksDir, filepath.Join(a.configDir, "renewal-hooks")), options: a.options}
-	defer a.hooks.finish(ctx)
+	a.hooks, a.deployments = a.newHooks(), a.newDeployments()
+	defer func() {
+		a.hooks.finish(ctx)
+		a.lookAtServed(ctx)
+		if err == nil {
+			err = a.deployments.verdict(a.hooks)
+		}
+	}()
 	err = do(a, ctx)
 	switch {
 	case a.rehearse && err == nil:

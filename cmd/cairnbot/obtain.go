@@ -37,7 +37,7 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 		placed, err = a.place(&s, plan, target, issued)
 	}
 	if err != nil {
-		a.hooks.failed = append(a.hooks.failed, values(plan.Identifiers)...)
+		a.hooks.missed(values(plan.Identifiers))
 		return nil, a.explainServer(err, &s)
 	}
 	names := values(acme.CertificateIdentifiers(issued.Chain.Certificates[0]))
@@ -45,7 +45,7 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 		a.hooks.simulated(ctx, target, names, &s.params)
 		return nil, nil
 	}
-	a.hooks.deployed(ctx, placed, names, &s.params)
+	a.deployed(ctx, placed, names, &s, target == nil)
 	a.done(plan.Lineage)
 	a.tellEFF(ctx, &s)
 	return placed, nil
@@ -64,7 +64,7 @@ func (a *app) obtainer(ctx context.Context, s *settings, names []acme.Identifier
 	if err := a.hooks.check(&s.params); err != nil {
 		return nil, err
 	}
-	solver, err := s.solver(names, a.ask, a.log)
+	solver, err := a.solver(s, names)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (a *app) reusedKey(target *lineage.Lineage) ([]byte, error) {
 // place puts a certificate into its lineage and makes it live.
 func (a *app) place(s *settings, plan renew.Plan, target *lineage.Lineage, issued *renew.Issued) (*lineage.Lineage, error) {
 	placement := renew.Placement{Store: a.store, Lineage: target, Name: plan.Lineage, Params: s.params, Log: a.log,
-		Own: map[string]string{ownBundle: s.bundle, ownTwin: s.twinOf}}
+		Own: s.ownValues()}
 	return placement.Place(issued)
 }
 

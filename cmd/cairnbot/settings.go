@@ -2,16 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 
 	"github.com/cairn-ca/cairn/acme"
-	"github.com/cairn-ca/cairn/internal/bot/ask"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
-	"github.com/cairn-ca/cairn/internal/bot/solve"
 )
 
 // ownBundle is the key of our own section in renewal configurations for --ca-bundle.
@@ -24,6 +20,7 @@ type settings struct {
 	bundle string
 	twinOf string // see ownTwin
 	key    renew.KeySpec
+	proof
 }
 
 // settle lays what was given on the command line over conf, which may be nil.
@@ -39,6 +36,7 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 	if o.twinOf != "" {
 		s.twinOf = o.twinOf
 	}
+	s.proof = o.settleProof(conf)
 	p := &s.params
 	o.settleServer(p)
 	if o.given["ca-bundle"] {
@@ -116,7 +114,7 @@ func (o *options) settleMethod(p *lineage.Params) {
 	switch {
 	case authenticator != "":
 		p.Authenticator = authenticator
-	case len(o.webroots.byName) > 0 && p.Authenticator == "":
+	case len(o.webroots.byName) > 0 && p.Authenticator == "" && len(o.methods) == 0:
 		p.Authenticator = "webroot"
 	}
 	if len(o.webroots.paths) > 0 {
@@ -154,50 +152,6 @@ func (o *options) settleKey(s *settings) error {
 type method struct {
 	name string
 	port int // where the CA must reach it
-}
-
-// solver makes what proves control of names, as s says.
-func (s *settings) solver(names []acme.Identifier, asker *ask.Asker, log *slog.Logger) (renew.Solver, error) {
-	switch s.params.Authenticator {
-	case "standalone":
-		standalone, err := solve.NewStandalone(solve.StandaloneConfig{Address: s.params.HTTP01Address, Port: s.port(), Log: log,
-			Challenges: []acme.ChallengeType{acme.HTTP01}})
-		return &patient{standalone, asker, s.port()}, err
-	case "webroot":
-		return s.webroot(names)
-	case "":
-		return nil, errNoMethod
-	default:
-		return nil, notInstalled(s.params.Authenticator)
-	}
-}
-
-func (s *settings) port() int {
-	if s.params.HTTP01Port == 0 {
-		return 80
-	}
-	return s.params.HTTP01Port
-}
-
-// webroot finds the directory of each name: its own, or the one that was named last.
-func (s *settings) webroot(names []acme.Identifier) (renew.Solver, error) {
-	roots := make(map[string]string)
-	for _, w := range s.params.WebrootMap {
-		roots[w.Name] = w.Path
-	}
-	used := make(map[string]string)
-	for _, name := range names {
-		base, _ := name.Base()
-		root, ok := roots[name.Value]
-		if !ok && len(s.params.WebrootPath) > 0 {
-			root, ok = s.params.WebrootPath[len(s.params.WebrootPath)-1], true
-		}
-		if !ok {
-			return nil, &ask.MissingError{Question: fmt.Sprintf("Input the webroot for %s:", name.Value), Flag: "--webroot-path"}
-		}
-		used[base.Value] = root
-	}
-	return solve.NewWebroot(solve.WebrootConfig{Roots: used})
 }
 
 // method names how control is proven, for messages.

@@ -58,6 +58,18 @@ func weight(names string, id acme.Identifier, wildcard bool) int {
 	return 0
 }
 
+// Pick gives the method that rules ("NAMES=METHOD") have for a name, or "".
+func Pick(rules []string, id acme.Identifier, wildcard bool) string {
+	best, chosen := 0, ""
+	for _, text := range rules {
+		names, method, err := ParseRule(text)
+		if w := weight(names, id, wildcard); err == nil && w > 0 && w >= best {
+			best, chosen = w, method
+		}
+	}
+	return chosen
+}
+
 // MixedConfig says who proves control of which names.
 type MixedConfig struct {
 	Rules   []Rule       // the one that fits a name best counts; of two alike, the later

@@ -15,9 +15,9 @@ import (
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
-// Deployment is a certificate that is live, while not everybody who uses it has it: a deploy-hook has failed, or a server
+// Delivery is a certificate that is live, while not everybody who uses it has it: a deploy-hook has failed, or a server
 // shows another one. It is tried again without a new certificate.
-type Deployment struct {
+type Delivery struct {
 	Lineage     string    `json:"lineage"`
 	Certificate string    `json:"certificate"`      // its fingerprint
 	Done        []string  `json:"done,omitempty"`   // hooks that have succeeded, and are not run again
@@ -29,21 +29,21 @@ type Deployment struct {
 	Next        time.Time `json:"next"` // when to try again; zero for not any more
 }
 
-// maxDeployments is how often something is tried that nobody has asked to hear of. A script that ends with an error by an
+// maxDeliveries is how often something is tried that nobody has asked to hear of. A script that ends with an error by an
 // oversight of its author's, as certbot lets it, must not restart a server twice a day for ever.
-const maxDeployments = 4
+const maxDeliveries = 4
 
-// NewDeployment is one of a certificate, before anything was done.
-func NewDeployment(name string, leaf *x509.Certificate) *Deployment {
-	return &Deployment{Lineage: name, Certificate: fingerprint(leaf)}
+// NewDelivery is one of a certificate, before anything was done.
+func NewDelivery(name string, leaf *x509.Certificate) *Delivery {
+	return &Delivery{Lineage: name, Certificate: fingerprint(leaf)}
 }
 
 // Of reports whether d is about this certificate. A newer one has been deployed by itself.
-func (d *Deployment) Of(leaf *x509.Certificate) bool { return d.Certificate == fingerprint(leaf) }
+func (d *Delivery) Of(leaf *x509.Certificate) bool { return d.Certificate == fingerprint(leaf) }
 
 // Tried takes up what became of one more attempt. While something is missing it is due again after
 // a while that grows; not for ever, unless endless is set.
-func (d *Deployment) Tried(done, failed, unseen []string, endless bool, now time.Time) {
+func (d *Delivery) Tried(done, failed, unseen []string, endless bool, now time.Time) {
 	now = now.UTC().Truncate(time.Second)
 	if d.Attempts++; d.First.IsZero() {
 		d.First = now
@@ -54,59 +54,59 @@ func (d *Deployment) Tried(done, failed, unseen []string, endless bool, now time
 		}
 	}
 	d.Failed, d.Unseen, d.Last, d.Next = failed, unseen, now, time.Time{}
-	if endless || d.Attempts < maxDeployments {
+	if endless || d.Attempts < maxDeliveries {
 		d.Next = now.Add(spread(steps[min(d.Attempts, len(steps))-1])).Truncate(time.Second)
 	}
 }
 
 // Complete reports whether nothing is missing.
-func (d *Deployment) Complete() bool { return len(d.Failed) == 0 && len(d.Unseen) == 0 }
+func (d *Delivery) Complete() bool { return len(d.Failed) == 0 && len(d.Unseen) == 0 }
 
 // Due reports whether it is time to try again.
-func (d *Deployment) Due(now time.Time) bool { return !d.Next.IsZero() && !d.Next.After(now) }
+func (d *Delivery) Due(now time.Time) bool { return !d.Next.IsZero() && !d.Next.After(now) }
 
-// Deployments keeps what is not complete, a file for each lineage.
-type Deployments struct{ directory string }
+// Deliveries keeps what is not complete, a file for each lineage.
+type Deliveries struct{ directory string }
 
-// OpenDeployments uses the given directory, and makes it (0700) when there is something to keep.
-func OpenDeployments(directory string) *Deployments { return &Deployments{directory: directory} }
+// OpenDeliveries uses the given directory, and makes it (0700) when there is something to keep.
+func OpenDeliveries(directory string) *Deliveries { return &Deliveries{directory: directory} }
 
-const deploymentSuffix = ".json"
+const deliverySuffix = ".json"
 
 // All gives what is kept. A file that cannot be understood is of no use to anyone, and counts as none.
-func (d *Deployments) All() ([]*Deployment, error) {
+func (d *Deliveries) All() ([]*Delivery, error) {
 	entries, err := os.ReadDir(d.directory)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("listing unfinished deployments: %w", err)
+		return nil, fmt.Errorf("listing unfinished deliveries: %w", err)
 	}
-	var list []*Deployment
+	var list []*Delivery
 	for _, entry := range entries {
-		name, found := strings.CutSuffix(entry.Name(), deploymentSuffix)
+		name, found := strings.CutSuffix(entry.Name(), deliverySuffix)
 		if !found || lineage.CheckName(name) != nil {
 			continue
 		}
-		deployment := new(Deployment)
-		(&Memory{directory: d.directory}).read(entry.Name(), maxState, deployment)
-		if deployment.Lineage == name {
-			list = append(list, deployment)
+		delivery := new(Delivery)
+		(&Memory{directory: d.directory}).read(entry.Name(), maxState, delivery)
+		if delivery.Lineage == name {
+			list = append(list, delivery)
 		}
 	}
 	return list, nil
 }
 
 // Keep makes d durable, or forgets it once it is complete.
-func (d *Deployments) Keep(deployment *Deployment) error {
-	if err := lineage.CheckName(deployment.Lineage); err != nil {
+func (d *Deliveries) Keep(delivery *Delivery) error {
+	if err := lineage.CheckName(delivery.Lineage); err != nil {
 		return err
 	}
-	path := filepath.Join(d.directory, deployment.Lineage+deploymentSuffix)
-	if deployment.Complete() {
+	path := filepath.Join(d.directory, delivery.Lineage+deliverySuffix)
+	if delivery.Complete() {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("forgetting a deployment: %w", err)
+			return fmt.Errorf("forgetting a delivery: %w", err)
 		}
 		return nil
 	}
-	text, err := json.MarshalIndent(deployment, "", "  ")
+	text, err := json.MarshalIndent(delivery, "", "  ")
 	if err == nil {
 		err = os.MkdirAll(d.directory, 0o700)
 	}
@@ -114,7 +114,7 @@ func (d *Deployments) Keep(deployment *Deployment) error {
 		err = replaceFile(path, text)
 	}
 	if err != nil {
-		return fmt.Errorf("noting an unfinished deployment: %w", err)
+		return fmt.Errorf("noting an unfinished delivery: %w", err)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ func TestADeploymentIsTriedAgainAndNotForEver(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	leaf, other := &x509.Certificate{Raw: []byte{1}}, &x509.Certificate{Raw: []byte{2}}
 	for endless, want := range map[bool]int{false: 4, true: 20} {
-		d := renew.NewDeployment("a", leaf)
+		d := renew.NewDelivery("a", leaf)
 		if !d.Of(leaf) || d.Of(other) {
 			t.Error("it is about another certificate")
 		}
@@ -37,9 +37,9 @@ func TestADeploymentIsTriedAgainAndNotForEver(t *testing.T) {
 }
 
 func TestDeploymentsAreKeptUntilTheyAreComplete(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "deployments")
-	kept := renew.OpenDeployments(dir)
-	d := renew.NewDeployment("a.test", &x509.Certificate{Raw: []byte{1}})
+	dir := filepath.Join(t.TempDir(), "deliveries")
+	kept := renew.OpenDeliveries(dir)
+	d := renew.NewDelivery("a.test", &x509.Certificate{Raw: []byte{1}})
 	d.Tried(nil, []string{"bad"}, []string{"x shows y"}, false, time.Now())
 	if err := kept.Keep(d); err != nil {
 		t.Fatal(err)
