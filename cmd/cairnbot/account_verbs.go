@@ -142,7 +142,7 @@ func (a *app) unregister(ctx context.Context) error {
 		return withHint(phrase(fmt.Sprintf("Could not find existing account for server %s.", s.params.Server)), "give its CA with --server")
 	}
 	yes, err := a.ask.YesNo(ctx, ask.YesNo{
-		Question: ask.Question{Text: "Are you sure you would like to irrevocably deactivate your account?", Flag: "-n, which means yes,"},
+		Question: ask.Question{Text: "Are you sure you would like to irrevocably deactivate your account?", Flag: "-n"},
 		Yes:      "Deactivate", No: "Abort", Default: ask.Yes,
 	})
 	if err != nil {

@@ -201,7 +201,8 @@ func (a *app) have() ([]renew.Have, error) {
 		}
 		a.log.Debug("have", "name", l.Name, "due", at, "why", why)
 		have = append(have, renew.Have{
-			Lineage: l.Name, Identifiers: acme.CertificateIdentifiers(leaf), Due: !at.After(time.Now()),
+			Lineage: l.Name, Identifiers: acme.CertificateIdentifiers(leaf),
+			Due: !at.After(time.Now()) || a.dryRun || a.rehearse, // who tries something wants to see it happen
 		})
 	}
 	return have, nil

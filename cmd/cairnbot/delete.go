@@ -30,7 +30,7 @@ func (a *app) delete(ctx context.Context) error {
 		lines = append(lines, a.references(name)...)
 	}
 	yes, err := a.ask.YesNo(ctx, ask.YesNo{
-		Question: ask.Question{Text: deletionText(names, lines), Flag: "-n, which means yes,"},
+		Question: ask.Question{Text: deletionText(names, lines), Flag: "-n"},
 		Default:  ask.Yes,
 	})
 	if err != nil {

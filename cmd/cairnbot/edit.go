@@ -65,7 +65,7 @@ func (a *app) edit(ctx context.Context) error {
 		return nil
 	}
 	yes, err := a.ask.YesNo(ctx, ask.YesNo{
-		Question: ask.Question{Text: a.editText(l, before, after), Flag: "-n, which means yes,"},
+		Question: ask.Question{Text: a.editText(l, before, after), Flag: "-n"},
 		Yes:      "Update certificate", No: "Cancel", Default: ask.Yes, Usual: ask.Yes,
 	})
 	if err != nil {

@@ -68,7 +68,7 @@ func (a *app) introduce(ctx context.Context, s *settings, config acme.ClientConf
 
 // askEmail asks for an address, which nobody must give. why says what was wrong with an earlier one.
 func (a *app) askEmail(ctx context.Context, why string) (string, error) {
-	if why == "" && (a.given["email"] || a.noEmail) {
+	if why == "" && (a.given["email"] || a.noEmail || a.rehearse) {
 		return a.email, nil
 	}
 	return a.ask.Input(ctx, ask.Input{

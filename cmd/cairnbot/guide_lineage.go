@@ -51,13 +51,17 @@ func (a *app) decide(ctx context.Context) (renew.Plan, *lineage.Lineage, error) 
 
 // askKeep asks whether a certificate that is not due is renewed all the same.
 func (a *app) askKeep(ctx context.Context, plan *renew.Plan, target *lineage.Lineage) error {
+	keep := "Keep the existing certificate for now"
+	if _, installer, _ := a.requested(); installer != "" && a.verb == "run" {
+		keep = "Attempt to reinstall this existing certificate"
+	}
 	n, err := a.ask.Menu(ctx, ask.Menu{
 		Question: ask.Question{
 			Text: fmt.Sprintf("You have an existing certificate that has exactly the same domains or certificate name you requested and isn't close to expiry.\n(ref: %s)\n\nWhat would you like to do?",
 				target.ConfPath()),
 			Flag: "--keep-until-expiring or --force-renewal",
 		},
-		Items:   []string{"Keep the existing certificate for now", "Renew & replace the certificate (may be subject to CA rate limits)"},
+		Items:   []string{keep, "Renew & replace the certificate (may be subject to CA rate limits)"},
 		Default: 1, Usual: 1,
 	})
 	if err == nil && n == 2 {

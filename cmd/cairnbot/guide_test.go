@@ -166,3 +166,31 @@ func TestNobodyWaitsForAPerson(t *testing.T) {
 	s.quietly("renew", "--cert-name", "c.example", "--force-renewal", "--ca-bundle", s.pebble.Bundle)
 	d.send("2").expect("the certificate c.example was renewed by another run meanwhile").end(1)
 }
+
+func TestQuestionsOfOtherVerbs(t *testing.T) {
+	s := newStation(t)
+	s.talk(s.ca("register")...).expect("hit Enter to skip.").send("you@mail.example").expect("Do you agree?").send("n").
+		expect("without accepting the Terms of Service").end(1)
+	s.talk(s.ca("register")...).expect("hit Enter to skip.").send("").expect("Do you agree?").send("y").expect("Account registered.").end(0)
+	for _, name := range []string{"a.example", "b.example", "c.example"} {
+		s.quietly(s.ca("certonly", "-n", "--standalone", "-d", name)...)
+	}
+	s.talk("delete").expect("Which certificate(s) would you like to delete?").expect("1: a.example").expect("(Enter 'c' to cancel): ").send("4").
+		expect("enter a number from 1 to 3").send("2").expect("* b.example").expect("(Y)es/(N)o: ").send("y").expect("Deleted all files relating to certificate b.example.").end(0)
+	s.talk("delete", "--cert-name", "a.example").expect("(Y)es/(N)o: ").send("n").expect("Nothing was deleted.").end(0)
+	s.talk(s.ca("revoke", "--cert-name", "a.example")...).expect("(Y)es (recommended)/(N)o: ").send("n").end(0)
+	s.talk(s.ca("revoke", "--cert-name", "c.example")...).expect("(Y)es (recommended)/(N)o: ").send("y").expect("Deleted all files").end(0)
+	if !s.exists("etc/live/a.example") || s.exists("etc/live/c.example") {
+		t.Error("another certificate was deleted than the one that was to be")
+	}
+	s.talk(s.ca("unregister")...).expect("irrevocably deactivate").expect("(D)eactivate/(A)bort: ").send("a").end(1)
+	s.talk(s.ca("unregister")...).expect("(D)eactivate/(A)bort: ").send("d").expect("Account deactivated.").end(0)
+}
+
+func TestADryRunIsAlwaysDue(t *testing.T) {
+	s := newStation(t)
+	s.quietly(s.ca("certonly", "-n", "--standalone", "--agree-tos", "-d", "a.example")...)
+	if text := s.quietly(s.ca("certonly", "-n", "--standalone", "-d", "a.example", "--dry-run")...); !strings.Contains(text, "The dry run was successful.") {
+		t.Error(text)
+	}
+}

@@ -120,7 +120,7 @@ func decideNamed(ask Ask, have []Have) (Plan, error) {
 	i := slices.IndexFunc(have, func(h Have) bool { return h.Lineage == ask.Lineage })
 	switch {
 	case i < 0 && len(ask.Identifiers) == 0:
-		return Plan{}, fmt.Errorf("no certificate with name %s found", ask.Lineage)
+		return Plan{}, fmt.Errorf("no certificate with name %s found, and no names for a new one", ask.Lineage)
 	case i < 0:
 		return Plan{Action: Create, Lineage: ask.Lineage, Identifiers: ask.Identifiers}, nil
 	case len(ask.Identifiers) == 0 || sameNames(have[i].Identifiers, ask.Identifiers):
