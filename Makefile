@@ -15,7 +15,7 @@ STATICCHECK := v0.8.2
 GOVULNCHECK := v1.9.0
 
 .DEFAULT_GOAL := build
-.PHONY: build bench bench-go test fuzz soak race lint vuln demo needs pebble step-ca help clean
+.PHONY: build bench bench-go bench-clients test fuzz soak race lint vuln demo needs pebble step-ca help clean
 
 build: ## bin/cairn and bin/cairnbot: static, reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
@@ -54,6 +54,10 @@ bench: build pebble ## Cairn beside step-ca and Pebble, on this machine: a table
 # tool,PACKAGE,VERSION: builds a program into TOOLS, once for each version.
 tool = { [ -e $(TOOLS)/$(notdir $(1))@$(2) ] || \
 	{ GOBIN=$(TOOLS) CGO_ENABLED=0 $(GO) install $(1)@$(2) && touch $(TOOLS)/$(notdir $(1))@$(2); }; }
+
+CLIENTS ?= .
+bench-clients: needs pebble ## cairnbot beside certbot and lego: start, one certificate, many (CLIENTS=NoneDue, COUNT=)
+	@$(GO) test ./cmd/cairnbot -run '^$$' -bench '$(CLIENTS)' -benchtime 3x -count $(COUNT) -timeout 0
 
 lint: ## gofmt, go vet, and staticcheck where it can be had
 	@files=$$(gofmt -l $$($(GO) list -f '{{.Dir}}' ./...)) && if [ -n "$$files" ]; then \
