@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/bot/dns/rest"
 )
 
 // profiles are the sections of the two files under ~/.aws by their names. Where both have
@@ -143,19 +145,38 @@ func runProcess(ctx context.Context, command string) (Credentials, error) {
 	if len(words) == 0 {
 		return Credentials{}, errors.New("credential_process is empty")
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	program := exec.CommandContext(ctx, words[0], words[1:]...)
-	program.WaitDelay = time.Second
-	output, err := program.Output()
+	output, err := Output(ctx, words[0], words[1:]...)
 	if err != nil {
-		return Credentials{}, fmt.Errorf("running credential_process (%s): %w", words[0], err)
+		return Credentials{}, fmt.Errorf("running credential_process: %w", err)
 	}
 	var answer issued
 	if err := json.Unmarshal(output, &answer); err != nil {
 		return Credentials{}, fmt.Errorf("credential_process (%s) did not print JSON", words[0])
 	}
 	return answer.credentials()
+}
+
+// Output runs a program that prints credentials, without a shell, for a minute at most, and returns what it prints. What it
+// says to its standard error is in the error.
+func Output(ctx context.Context, name string, arguments ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	program := exec.CommandContext(ctx, name, arguments...)
+	program.WaitDelay = time.Second
+	var output, said bounded
+	program.Stdout, program.Stderr = &output, &said
+	if err := program.Run(); err != nil {
+		return nil, fmt.Errorf("%s: %w: it says: %s", name, err, rest.Plain(said.String()))
+	}
+	return output.Bytes(), nil
+}
+
+// bounded keeps the beginning of what is written to it.
+type bounded struct{ bytes.Buffer }
+
+func (b *bounded) Write(text []byte) (int, error) {
+	b.Buffer.Write(text[:min(len(text), max(0, 1<<20-b.Len()))])
+	return len(text), nil
 }
 
 // splitWords cuts a command at spaces that are in no quotation marks.

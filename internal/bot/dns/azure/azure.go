@@ -67,7 +67,7 @@ type place struct {
 func New(config Config) (*Provider, error) {
 	cloud, ok := clouds[strings.ToLower(config.Environment)]
 	if !ok {
-		return nil, fmt.Errorf("Azure: the environment %.40q is unknown: it is AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud", config.Environment)
+		return nil, fmt.Errorf("azure: the environment %.40q is unknown: it is AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud", config.Environment)
 	}
 	if config.TTL <= 0 {
 		config.TTL = time.Minute
@@ -106,7 +106,7 @@ func parseZone(text string) ([]place, error) {
 	parts := strings.Split(strings.TrimSuffix(strings.TrimSpace(id), "/"), "/")
 	same := func(i int, word string) bool { return len(parts) > i && strings.EqualFold(parts[i], word) }
 	if !ok || strings.TrimSpace(name) == "" || len(parts) < 5 || slices.Contains(parts[1:], "") || !same(1, "subscriptions") || !same(3, "resourceGroups") {
-		return nil, fmt.Errorf("Azure: %.200q does not say where a zone is: write example.com:/subscriptions/ID/resourceGroups/NAME", text)
+		return nil, fmt.Errorf("azure: %.200q does not say where a zone is: write example.com:/subscriptions/ID/resourceGroups/NAME", text)
 	}
 	p := place{name: strings.TrimSpace(name), subscription: parts[2], group: parts[4]}
 	p.zone = p.name
@@ -114,7 +114,7 @@ func parseZone(text string) ([]place, error) {
 		return []place{p}, nil
 	}
 	if !same(5, "providers") || !same(6, "Microsoft.Network") || len(parts) != 9 && len(parts) != 11 || len(parts) == 11 && !same(9, "TXT") {
-		return nil, fmt.Errorf("Azure: %.200q does not say where a zone is: behind the resource group comes nothing, or /providers/Microsoft.Network/dnsZones/ZONE, and then nothing, or /TXT/NAME", text)
+		return nil, fmt.Errorf("azure: %.200q does not say where a zone is: behind the resource group comes nothing, or /providers/Microsoft.Network/dnsZones/ZONE, and then nothing, or /TXT/NAME", text)
 	}
 	p.zone = parts[8]
 	if len(parts) == 11 {
@@ -230,7 +230,7 @@ func (p *Provider) zone(ctx context.Context, name string) (place, error) {
 	}
 	i := txt.Longest(name, places, func(z place) string { return z.name })
 	if i < 0 {
-		return place{}, fmt.Errorf("Azure DNS: %w: %s (among %d zones); a line like `dns_azure_zone1 = example.com:/subscriptions/ID/resourceGroups/NAME` says where it is", txt.ErrNoZone, name, len(places))
+		return place{}, fmt.Errorf("azure: %w: %s (among %d zones); a line like `dns_azure_zone1 = example.com:/subscriptions/ID/resourceGroups/NAME` says where it is", txt.ErrNoZone, name, len(places))
 	}
 	return places[i], nil
 }
@@ -292,7 +292,7 @@ func (p *Provider) pages(ctx context.Context, path []string, version string, tak
 		next, err := url.Parse(page.NextLink)
 		base, _ := url.Parse(p.config.Management)
 		if err != nil || next.Host != base.Host || next.Scheme != base.Scheme {
-			return errors.New("Azure DNS: a list goes on at another server, which is not asked")
+			return errors.New("azure: a list goes on at another server, which is not asked")
 		}
 		path, query = strings.Split(strings.TrimPrefix(next.Path, "/"), "/"), next.Query()
 	}

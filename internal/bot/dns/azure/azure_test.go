@@ -109,7 +109,7 @@ func (c *cloud) token(w http.ResponseWriter, r *http.Request) {
 		c.grant(w, "federated "+scope, "")
 		return
 	default:
-		parsed, err := jose.ParseSigned(assertion, []jose.SignatureAlgorithm{jose.RS256})
+		parsed, err := jose.ParseSignedCompact(assertion, []jose.SignatureAlgorithm{jose.RS256})
 		if err != nil {
 			break
 		}

@@ -55,7 +55,7 @@ func fromSettings(s dns.Settings) (dns.Provider, error) {
 		case "true", "yes", "on", "1":
 			return true
 		default:
-			wrong = fmt.Errorf("Azure: %s is %.40q: write true or false", key, text)
+			wrong = fmt.Errorf("azure: %s is %.40q: write true or false", key, text)
 			return false
 		}
 	}
@@ -77,7 +77,7 @@ func fromSettings(s dns.Settings) (dns.Provider, error) {
 	}
 	switch {
 	case workload && config.Identity.TokenFile == "":
-		wrong = errors.New("Azure: use_workload_identity_credentials is true, but AZURE_FEDERATED_TOKEN_FILE is not set in the environment")
+		wrong = errors.New("azure: use_workload_identity_credentials is true, but AZURE_FEDERATED_TOKEN_FILE is not set in the environment")
 	case workload:
 		config.Identity.Secret, config.Identity.Certificate = "", ""
 	}

@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -15,7 +14,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,11 +83,11 @@ func newTokens(config Config, cloud cloud) (*tokens, error) {
 	}
 	application := i.Secret != "" || i.Certificate != "" || i.TokenFile != ""
 	if application && (i.Client == "" || i.Tenant == "") {
-		return nil, errors.New("Azure: an application is known by tenant_id and sp_client_id: give both")
+		return nil, errors.New("azure: an application is known by tenant_id and sp_client_id: give both")
 	}
 	if i.Certificate != "" && i.Secret == "" {
 		if err := t.readCertificate(i.Certificate); err != nil {
-			return nil, fmt.Errorf("Azure: reading the application's certificate: %w", err)
+			return nil, fmt.Errorf("azure: reading the application's certificate: %w", err)
 		}
 	}
 	return t, nil
@@ -229,18 +227,13 @@ func (t *tokens) machine(ctx context.Context) (granted, error) {
 
 // az asks Azure's command line, which a person has signed in with.
 func (t *tokens) az(ctx context.Context, now time.Time) (granted, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	command := exec.CommandContext(ctx, "az", "account", "get-access-token", "--output", "json", "--resource", t.resource)
+	arguments := []string{"account", "get-access-token", "--output", "json", "--resource", t.resource}
 	if tenant := t.config.Identity.Tenant; tenant != "" {
-		command.Args = append(command.Args, "--tenant", tenant)
+		arguments = append(arguments, "--tenant", tenant)
 	}
-	command.WaitDelay = time.Second
-	var said bytes.Buffer
-	command.Stderr = &said
-	output, err := command.Output()
+	output, err := aws.Output(ctx, "az", arguments...)
 	if err != nil {
-		return granted{}, fmt.Errorf("az does not give a token (`az login` signs in): %w: %s", err, rest.Plain(said.String()))
+		return granted{}, fmt.Errorf("the command az does not give a token (`az login` signs in): %w", err)
 	}
 	var answer struct {
 		AccessToken string `json:"accessToken"`

@@ -50,7 +50,7 @@ type record struct {
 // New checks the settings. It asks nobody.
 func New(config Config) (*Provider, error) {
 	if config.Token == "" || strings.ContainsAny(config.Token, " \r\n") {
-		return nil, errors.New("DNSimple: a token is needed: make one in the account's settings, under access tokens")
+		return nil, errors.New("dnsimple: a token is needed: make one in the account's settings, under access tokens")
 	}
 	client, err := rest.New(rest.Config{
 		Service: "DNSimple", Base: cmp.Or(config.Endpoint, "https://api.dnsimple.com"), HTTP: config.HTTP,
@@ -144,7 +144,7 @@ func (p *Provider) zone(ctx context.Context, name string) (place, error) {
 			}
 		}
 	}
-	return place{}, fmt.Errorf("DNSimple: %w: %s; is this the token of the right account?", txt.ErrNoZone, name)
+	return place{}, fmt.Errorf("dnsimple: %w: %s; is this the token of the right account?", txt.ErrNoZone, name)
 }
 
 // all lists the accounts that the token is good for.

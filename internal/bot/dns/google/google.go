@@ -70,7 +70,7 @@ func New(config Config) (*Provider, error) {
 	}
 	tokens, err := newTokens(config)
 	if err != nil {
-		return nil, fmt.Errorf("Google Cloud: %w", err)
+		return nil, fmt.Errorf("google: %w", err)
 	}
 	p := &Provider{config: config, tokens: tokens, zones: make(map[string]string)}
 	p.project = cmp.Or(config.Project, tokens.file.ProjectID)
@@ -184,7 +184,7 @@ func (p *Provider) zone(ctx context.Context, name string) (string, error) {
 	if p.project == "" {
 		project, err := p.tokens.machineProject(ctx)
 		if err != nil {
-			return "", fmt.Errorf("Google Cloud: the credentials name no project: say it with --dns-google-project (%w)", err)
+			return "", fmt.Errorf("google: the credentials name no project: say it with --dns-google-project (%w)", err)
 		}
 		p.project = project
 	}
@@ -208,7 +208,7 @@ func (p *Provider) zone(ctx context.Context, name string) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("Google Cloud DNS: %w: %s in the project %s; another project is said with --dns-google-project", txt.ErrNoZone, name, p.project)
+	return "", fmt.Errorf("google: %w: %s in the project %s; another project is said with --dns-google-project", txt.ErrNoZone, name, p.project)
 }
 
 // Settle returns when Google says that its servers have what was added, or when ctx is done.
@@ -286,7 +286,7 @@ func fromSettings(s dns.Settings) (dns.Provider, error) {
 	case "true":
 		config.Private = true
 	default:
-		return nil, errors.New("Google Cloud: allow_private_zone is neither true nor false")
+		return nil, errors.New("google: allow_private_zone is neither true nor false")
 	}
 	return New(config)
 }

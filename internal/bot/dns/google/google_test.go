@@ -94,7 +94,7 @@ func (c *cloud) token(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
-		parsed, err := jose.ParseSigned(r.FormValue("assertion"), []jose.SignatureAlgorithm{jose.RS256})
+		parsed, err := jose.ParseSignedCompact(r.FormValue("assertion"), []jose.SignatureAlgorithm{jose.RS256})
 		if err != nil {
 			break
 		}
@@ -417,7 +417,10 @@ func TestCredentialsOfAStranger(t *testing.T) {
 		external("https://sts.googleapis.com/v1/token", `{"environment_id":"aws1","regional_cred_verification_url":"https://evil.example/"}`),
 	} {
 		refuse := &http.Client{Transport: only(strings.TrimPrefix(c.URL, "http://"))}
-		err := c.start(t, google.Config{JSON: text, Trusted: []string{"trusted.example"}, HTTP: refuse}).Add(t.Context(), dns.Record{Name: name, Value: "x"})
+		p, err := google.New(google.Config{JSON: text, Trusted: []string{"trusted.example"}, HTTP: refuse, Endpoint: c.URL, Metadata: c.URL})
+		if err == nil {
+			err = p.Add(t.Context(), dns.Record{Name: name, Value: "x"})
+		}
 		if err == nil || strings.Contains(err.Error(), "asked for") || strings.Contains(err.Error(), "PRIVATE KEY") {
 			t.Errorf("%s: %v", text, err)
 		}

@@ -96,8 +96,8 @@ func newTokens(config Config) (*tokens, error) {
 		return nil, fmt.Errorf("%s has credentials of the type %.40q: a service account, an authorized user and workload identity (external_account) are understood", where, t.file.Type)
 	}
 	t.universe = cmp.Or(t.file.UniverseDomain, t.universe)
-	if strings.Trim(t.universe, "abcdefghijklmnopqrstuvwxyz0123456789-.") != "" {
-		return nil, fmt.Errorf("%s names the universe domain %.60q, which is not a name", where, t.universe)
+	if t.universe != "googleapis.com" && !slices.Contains(config.Trusted, t.universe) {
+		return nil, fmt.Errorf("%s is for the cloud %.60q, and no token is sent there only because a file says so: if it is right, say universe_domain = %.60s", where, t.universe, t.universe)
 	}
 	if t.file.Type == "service_account" {
 		if _, err := jwt.ParseKey([]byte(t.file.PrivateKey)); err != nil {

@@ -50,10 +50,10 @@ type record struct {
 // New checks the settings. It asks nobody.
 func New(config Config) (*Provider, error) {
 	if config.Token == "" {
-		return nil, errors.New("Linode: a token is needed: make one with access to domains at https://cloud.linode.com/profile/tokens")
+		return nil, errors.New("linode: a token is needed: make one with access to domains at https://cloud.linode.com/profile/tokens")
 	}
 	if strings.ContainsAny(config.Token, " \r\n") {
-		return nil, errors.New("Linode: the token has a space in it, which no token has: copy it again")
+		return nil, errors.New("linode: the token has a space in it, which no token has: copy it again")
 	}
 	client, err := rest.New(rest.Config{
 		Service: "Linode", Base: cmp.Or(config.Endpoint, "https://api.linode.com"), HTTP: config.HTTP,
@@ -115,7 +115,7 @@ func (p *Provider) find(ctx context.Context, r dns.Record) (domain, []record, er
 	}
 	i := txt.Longest(r.Name, domains, func(d domain) string { return d.Domain })
 	if i < 0 {
-		return domain{}, nil, fmt.Errorf("Linode: %w: %s; is this the token of the right account?", txt.ErrNoZone, r.Name)
+		return domain{}, nil, fmt.Errorf("linode: %w: %s; is this the token of the right account?", txt.ErrNoZone, r.Name)
 	}
 	var found []record
 	err = list(ctx, p, domains[i].path("records"), nil, func(one record) {
@@ -161,7 +161,7 @@ func Entry() dns.Entry {
 		Docs: "https://techdocs.akamai.com/cloud-computing/docs/manage-personal-access-tokens",
 		New: func(s dns.Settings) (dns.Provider, error) {
 			if version := s.Values["version"]; version != "" && version != "4" {
-				return nil, fmt.Errorf("Linode: version %.20q of the API is gone: make a token for version 4, and take the line `version` out", version)
+				return nil, fmt.Errorf("linode: version %.20q of the API is gone: make a token for version 4, and take the line `version` out", version)
 			}
 			return New(Config{Token: s.Values["key"], Endpoint: s.Values["endpoint"], HTTP: s.HTTP})
 		},

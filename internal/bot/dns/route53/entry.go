@@ -38,7 +38,7 @@ func Entry() dns.Entry {
 			}
 			private := get("private_zone", "AWS_PRIVATE_ZONE")
 			if lower := strings.ToLower(private); lower != "" && lower != "true" && lower != "false" {
-				return nil, fmt.Errorf("Route 53: private_zone is %.40q: write true or false", private)
+				return nil, fmt.Errorf("route53: private_zone is %.40q: write true or false", private)
 			}
 			return New(Config{
 				AWS: aws.Config{

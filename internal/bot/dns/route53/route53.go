@@ -73,7 +73,7 @@ func New(config Config) (*Provider, error) {
 	}
 	config.Zone = bare(config.Zone)
 	if strings.Trim(config.Zone, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
-		return nil, fmt.Errorf("Route 53: %.40q is not the ID of a hosted zone: one looks like Z0123456789ABCDEFGHIJ", config.Zone)
+		return nil, fmt.Errorf("route53: %.40q is not the ID of a hosted zone: one looks like Z0123456789ABCDEFGHIJ", config.Zone)
 	}
 	endpoint, region := endpoint(source.Region())
 	config.Endpoint = cmp.Or(config.Endpoint, endpoint)
@@ -206,7 +206,7 @@ func (p *Provider) zone(ctx context.Context, name string) (string, error) {
 		if p.config.Private {
 			kind = "private"
 		}
-		return "", fmt.Errorf("Route 53: %w: %s (among %d %s hosted zones); are these the credentials of the right account?", txt.ErrNoZone, name, len(p.zones), kind)
+		return "", fmt.Errorf("route53: %w: %s (among %d %s hosted zones); are these the credentials of the right account?", txt.ErrNoZone, name, len(p.zones), kind)
 	}
 	return bare(p.zones[i].ID), nil
 }

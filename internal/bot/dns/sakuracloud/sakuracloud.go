@@ -58,7 +58,7 @@ const endpoint = "https://secure.sakura.ad.jp/cloud/zone/is1a/api/cloud/1.1"
 // New checks the settings. It asks nobody.
 func New(config Config) (*Provider, error) {
 	if config.Token == "" || config.Secret == "" {
-		return nil, errors.New("Sakura Cloud: api_token and api_secret are needed: make an API key that may create and delete")
+		return nil, errors.New("sakuracloud: api_token and api_secret are needed: make an API key that may create and delete")
 	}
 	client, err := rest.New(rest.Config{
 		Service: "Sakura Cloud", Base: cmp.Or(config.Endpoint, endpoint), HTTP: config.HTTP,
@@ -127,7 +127,7 @@ func (p *Provider) try(ctx context.Context, zone item, edit func(string, []recor
 	var old []record
 	if text := settings["ResourceRecordSets"]; text != nil {
 		if err := json.Unmarshal(text, &old); err != nil {
-			return errors.New("Sakura Cloud: the records of the zone cannot be read: nothing was changed")
+			return errors.New("sakuracloud: the records of the zone cannot be read: nothing was changed")
 		}
 	}
 	want := edit(zone.Status.Zone, old)
@@ -177,7 +177,7 @@ func (p *Provider) zone(ctx context.Context, name string) (item, error) {
 	})
 	if i < 0 {
 		p.zones = nil
-		return item{}, fmt.Errorf("Sakura Cloud: %w: %s; is this the API key of the right account?", txt.ErrNoZone, name)
+		return item{}, fmt.Errorf("sakuracloud: %w: %s; is this the API key of the right account?", txt.ErrNoZone, name)
 	}
 	return p.zones[i], nil
 }
