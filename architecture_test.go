@@ -129,6 +129,8 @@ var table = map[string]row{
 
 	"internal/bot/adopt": {ours: []string{"acme", "internal/bot/lineage"}, others: []string{},
 		why: "reads other clients' files, and makes lineages of them"},
+	"internal/bot/doctor": {ours: []string{"acme", "internal/bot/dns", "internal/bot/renew"}, others: []string{"github.com/miekg/dns"},
+		why: "looks, and changes nothing: at names as the DNS has them, and at answers as a solver gives them"},
 	"internal/bot/metrics": {ours: []string{"internal/bot/lineage"}, others: []string{},
 		why: "one file in Prometheus's format, whatever is in it"},
 	"internal/bot/notify": {ours: []string{"internal/bot/lineage"}, others: []string{},
