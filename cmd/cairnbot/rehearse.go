@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
@@ -31,7 +32,7 @@ func (a *app) rehearseIn(ctx context.Context) (end func(), err error) {
 		}
 	}
 	stage := &stage{dirs: lineage.Dirs{Config: filepath.Join(directory, "config"), Work: filepath.Join(directory, "work"), Logs: filepath.Join(directory, "logs")},
-		ports: make(map[acme.Identifier]int)}
+		ports: make(map[acme.Identifier]int), tlsPorts: make(map[acme.Identifier]int)}
 	for _, profile := range []string{a.preferredProfile, a.requiredProfile} {
 		stage.offer(profile)
 	}
@@ -57,6 +58,7 @@ func (a *app) rehearseIn(ctx context.Context) (end func(), err error) {
 type stage struct {
 	dirs     lineage.Dirs
 	ports    map[acme.Identifier]int // where the CA looks at http-01 challenges, if not at port 80
+	tlsPorts map[acme.Identifier]int // and at tls-alpn-01 challenges, if not at port 443
 	profiles []string                // that certificates ask for
 }
 
@@ -133,12 +135,14 @@ func (s *stage) take(into *lineage.Store, l *lineage.Lineage) error {
 	s.offer(params.PreferredProfile)
 	s.offer(params.RequiredProfile)
 	leaf, err := material.Leaf()
-	if err == nil && params.HTTP01Port != 0 {
-		for _, id := range acme.CertificateIdentifiers(leaf) {
-			s.ports[id] = params.HTTP01Port
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	tlsPort, _ := strconv.Atoi(l.Conf.Own(ownTLSPort)) // what is no number is none
+	for _, id := range acme.CertificateIdentifiers(leaf) {
+		s.ports[id], s.tlsPorts[id] = params.HTTP01Port, tlsPort
+	}
+	return nil
 }
 
 // startRehearsal starts the CA, and puts its root where it can be trusted from.
@@ -153,7 +157,12 @@ func (a *app) startRehearsal(ctx context.Context, s *stage, root string) (*rehea
 		}
 		return s.ports[id]
 	}
-	c.TLSPort = func(acme.Identifier) int { return a.tlsPort }
+	c.TLSPort = func(id acme.Identifier) int {
+		if a.given["tls-alpn-01-port"] {
+			return a.tlsPort
+		}
+		return s.tlsPorts[id]
+	}
 	server, err := rehearsal.Start(ctx, c)
 	if err != nil {
 		return nil, err

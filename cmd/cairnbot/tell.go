@@ -74,7 +74,7 @@ func (a *app) tell(ctx context.Context, started time.Time) (deliver func()) {
 	}
 	run := metrics.Run{Broken: len(broken), At: now, Version: version}
 	var states []notify.State
-	memory := renew.OpenMemory(filepath.Join(a.workDir, "state"))
+	memory := a.remembered()
 	for _, l := range lineages {
 		state, figures, err := judge(l, memory.Load(l.Name), now)
 		if err != nil {
@@ -99,6 +99,9 @@ func (a *app) tell(ctx context.Context, started time.Time) (deliver func()) {
 		}
 	}
 }
+
+// remembered is what is kept of how renewals went.
+func (a *app) remembered() *renew.Memory { return renew.OpenMemory(filepath.Join(a.workDir, "state")) }
 
 // judge puts together what is known of a certificate.
 func judge(l *lineage.Lineage, state renew.State, now time.Time) (notify.State, metrics.Certificate, error) {

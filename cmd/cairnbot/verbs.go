@@ -36,6 +36,7 @@ func verbs() []verb {
 		{name: "unregister", help: "give up an account", run: (*app).unregister},
 		{name: "rollback", help: "undo changes to the web server's settings", run: (*app).rollback},
 		{name: "plugins", help: "list the methods to prove control and to install", run: (*app).plugins},
+		{name: "doctor", words: maxWords, help: "look at all that a certificate needs, before a CA is asked: doctor NAME...", run: (*app).doctor},
 		{name: "import", words: 2, help: "take over from another client: import acme.sh|lego|dehydrated|caddy [DIR]", run: (*app).adopt},
 		{name: "notify", help: "send a test to everybody who is told of renewals (--notify, notify.ini)", run: (*app).tryNotify},
 		{name: "schedule", help: "have renewals started by systemd or cron", run: (*app).schedule},
