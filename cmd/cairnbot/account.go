@@ -8,21 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"strings"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
-
-// userAgent names this program to the CA (RFC 8555 §6.1).
-func (a *app) userAgent(s *settings) string {
-	agent := fmt.Sprintf("cairnbot/%s (%s; %s) %s", version, runtime.GOOS, runtime.GOARCH, a.verb)
-	if s.params.Authenticator != "" {
-		agent += " Authenticator/" + s.params.Authenticator
-	}
-	return agent
-}
 
 // account completes config with the account that s names, or the only one there
 // is, or a new one. It notes in s which.

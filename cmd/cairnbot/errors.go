@@ -62,14 +62,47 @@ func (a *app) end(err error) int {
 			a.name, usage)
 		return exitUsage
 	}
+	if isUnexpected(err) {
+		fmt.Fprintln(a.err, "An unexpected error occurred:") // as scripts know it
+	}
 	fmt.Fprintf(a.err, "%s: error: %s\n", a.name, describe(err))
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(a.err, "%s: hint: %s\n", a.name, hint)
 	}
-	if a.logFile != "" && !a.quiet { // -q wants no advice
+	if a.debug {
+		trace(a.err, err)
+	}
+	var plain phrase
+	if a.logFile != "" && !a.quiet && !errors.As(err, &plain) { // -q wants no advice, and what was said in one phrase needs none
 		fmt.Fprintf(a.err, "See the logfile %s or re-run with -v for more details.\n", a.logFile)
 	}
 	return exitFailed
+}
+
+// isUnexpected reports whether something else than we, our files or the proof is at fault: the CA, or the way to it.
+func isUnexpected(err error) bool {
+	var challenge *challengeError
+	var problem *acme.Problem
+	var network net.Error
+	return !errors.As(err, &challenge) && (errors.As(err, &problem) || errors.As(err, &network))
+}
+
+// trace shows what an error is made of, for --debug: where one stands in another, it was met there.
+func trace(w io.Writer, err error) {
+	for depth := 1; err != nil && depth < 50; depth++ {
+		fmt.Fprintf(w, "%*s%T: %s\n", 2*depth, "", err, oneLine(err.Error()))
+		switch wrapped := err.(type) {
+		case interface{ Unwrap() error }:
+			err = wrapped.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, part := range wrapped.Unwrap() {
+				trace(w, part)
+			}
+			return
+		default:
+			return
+		}
+	}
 }
 
 // describe shows err with all that the CA said, each subproblem on its own lines.

@@ -13,10 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/bot/ask"
@@ -27,15 +25,34 @@ import (
 // version is set by the linker.
 var version = "devel"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+func main() { os.Exit(begin(usualConfig(os.Getenv))) }
+
+// begin runs the program in its process, with the usual cli.ini files, until it ends or is told to.
+func begin(config []string) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, ending...)
+	go func() {
+		s := <-signals
+		signal.Stop(signals) // a second one ends the process at once
+		cancel(&signalled{s})
+	}()
 	p := process{name: programName(os.Args[0]), in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, eff: effForm}
-	p.config = usualConfig(os.Getenv)
+	p.config = config
 	p.sockets = handedOver()
 	p.environ = os.Environ() // without what was said of the sockets
-	os.Exit(run(ctx, os.Args[1:], p))
+	code := run(ctx, os.Args[1:], p)
+	var by *signalled
+	if errors.As(context.Cause(ctx), &by) {
+		dieOf(by.signal)
+	}
+	return code
 }
+
+// signalled is why a run ends that was told to.
+type signalled struct{ signal os.Signal }
+
+func (s *signalled) Error() string { return "told to end: " + s.signal.String() }
 
 // ownName is what we are called, unless we are called as certbot was.
 const ownName = "cairnbot"
@@ -95,10 +112,7 @@ func run(ctx context.Context, argv []string, p process) int {
 	}
 	err = a.open(do, ctx)
 	if err != nil && ctx.Err() != nil {
-		err = errors.New("exiting due to user request")
-	}
-	if err != nil && a.log != nil {
-		a.log.Debug("failed", "error", err)
+		err = phrase("Exiting due to user request.")
 	}
 	return a.end(err)
 }
@@ -138,7 +152,7 @@ type app struct {
 
 // open prepares log and directories for a verb, and runs it.
 func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (err error) {
-	file, err := openLog(a.logsDir)
+	file, err := openLog(a.logsDir, a.maxLogBackups)
 	if err != nil {
 		return a.explain(fmt.Errorf("opening the log: %w", err))
 	}
@@ -148,10 +162,12 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 		fmt.Fprintln(a.err, "Saving debug log to", a.logFile)
 	}
 	a.log = newLogger(file, a.err, a.options)
-	a.log.Debug("cairnbot starts", "version", version, "verb", a.verb, "go", runtime.Version())
-	for _, name := range a.deprecated {
-		a.log.Warn("an option is no longer used, and changes nothing", "option", "--"+name)
-	}
+	a.logStart(time.Now())
+	defer func() {
+		if err != nil { // run tells a person of it
+			logOnly(a.log).Error(describe(err), "error", err)
+		}
+	}()
 	if a.rehearse {
 		end, err := a.rehearseIn(ctx)
 		if err != nil {
@@ -211,6 +227,9 @@ func (a *app) explain(err error) error {
 func (a *app) say(format string, args ...any) {
 	if !a.quiet && !a.json {
 		fmt.Fprintf(a.out, format+"\n", args...)
+	}
+	if text := strings.TrimSpace(fmt.Sprintf(format, args...)); text != "" && a.log != nil {
+		logOnly(a.log).Debug(text)
 	}
 }
 

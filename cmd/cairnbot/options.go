@@ -131,6 +131,7 @@ type options struct {
 	given      map[string]bool // by what was set (Option.Dest), whoever set it
 	sources    command.Sources // the same, and who
 	deprecated []string        // options that were given, and do nothing any more
+	said       []string        // all that was given, for the log: without secrets
 }
 
 // The defaults are certbot's.
@@ -165,9 +166,11 @@ func (p process) parse(argv []string) (command.Line, *options, error) {
 		return line, nil, err
 	}
 	o := newOptions()
-	if o.sources, o.deprecated, err = words.Apply(o, words.Overlay(files, line.Settings)); err != nil {
+	all := words.Overlay(files, line.Settings)
+	if o.sources, o.deprecated, err = words.Apply(o, all); err != nil {
 		return line, nil, err
 	}
+	o.said = words.Say(all)
 	o.given = make(map[string]bool)
 	for _, row := range words.Options {
 		for _, name := range []string{row.Name, row.Dest} {

@@ -57,7 +57,7 @@ func tableAccount() []option {
 		{Name: "eab-kid", Arg: "ID", Topics: []string{topicGeneral, "register", "certonly"},
 			Help:   "the identifier of a key that the CA gave you to register with (external account binding)",
 			Target: func(o *options) any { return &o.eabKeyID }},
-		{Name: "eab-hmac-key", Arg: "KEY", Topics: []string{topicGeneral, "register", "certonly"},
+		{Name: "eab-hmac-key", Arg: "KEY", Secret: true, Topics: []string{topicGeneral, "register", "certonly"},
 			Help:   "that key, in base64url",
 			Target: func(o *options) any { return &o.eabKey }},
 		{Name: "eab-hmac-alg", Arg: "ALG", Choices: []string{"HS256", "HS384", "HS512"}, Topics: []string{topicGeneral, "register", "certonly"},

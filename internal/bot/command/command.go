@@ -42,6 +42,7 @@ type Option[T any] struct {
 	Hidden  bool     // not in the help: accepted for the sake of old scripts
 	// Deprecated is accepted, does nothing, and is warned of.
 	Deprecated bool
+	Secret     bool // its value is for no log
 	// Own is an option that certbot has not. It never makes a shortened name of certbot's ambiguous.
 	Own bool
 	// Dest names what it sets, where several options set the same. "" is Name.
@@ -113,6 +114,23 @@ type Line struct {
 	Topic    string // of Help, or ""
 	Words    []string
 	Settings []Setting
+}
+
+// Say writes settings with their full names, without the values that are secret.
+func (l *Language[T]) Say(settings []Setting) []string {
+	var list []string
+	for _, setting := range settings {
+		text := "--" + setting.Name
+		switch row := l.Option(setting.Name); {
+		case row == nil || row.Arg == "":
+		case row.Secret:
+			text += "=(secret)"
+		default:
+			text += "=" + setting.Value
+		}
+		list = append(list, text)
+	}
+	return list
 }
 
 // UsageError is a command line, or a cli.ini, that cannot be understood.
