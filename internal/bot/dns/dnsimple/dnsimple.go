@@ -185,7 +185,7 @@ func Entry() dns.Entry {
 			{Name: "token", Variable: "DNSIMPLE_OAUTH_TOKEN", Help: "access token of an account or of a user", Needed: true},
 			{Name: "base_url", Variable: "DNSIMPLE_BASE_URL", Help: "address of the service; that of the sandbox is https://api.sandbox.dnsimple.com"},
 		},
-		Propagation: 2 * time.Minute, TTL: time.Minute,
+		Propagation: 2 * time.Minute, TTL: time.Minute, AnyValue: true,
 		Docs: "https://support.dnsimple.com/articles/api-access-token/",
 		New: func(s dns.Settings) (dns.Provider, error) {
 			return New(Config{Token: s.Values["token"], Endpoint: s.Values["base_url"], HTTP: s.HTTP})

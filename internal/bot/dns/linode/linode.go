@@ -157,7 +157,7 @@ func Entry() dns.Entry {
 			{Name: "version", Help: "version of the API: 4, the only one that is left"},
 			{Name: "endpoint", Help: "address of the service, when it is not Linode's"},
 		},
-		Propagation: 15 * time.Minute, TTL: 5 * time.Minute,
+		Propagation: 15 * time.Minute, TTL: 5 * time.Minute, AnyValue: true,
 		Docs: "https://techdocs.akamai.com/cloud-computing/docs/manage-personal-access-tokens",
 		New: func(s dns.Settings) (dns.Provider, error) {
 			if version := s.Values["version"]; version != "" && version != "4" {

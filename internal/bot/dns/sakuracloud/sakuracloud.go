@@ -191,7 +191,7 @@ func Entry() dns.Entry {
 			{Name: "api_secret", Variable: "SAKURACLOUD_ACCESS_TOKEN_SECRET", Help: "its secret", Needed: true},
 			{Name: "endpoint", Help: "address of the service, when it is not Sakura's"},
 		},
-		Propagation: 3 * time.Minute, TTL: time.Minute,
+		Propagation: 3 * time.Minute, TTL: time.Minute, AnyValue: true,
 		Docs: "https://manual.sakura.ad.jp/cloud/api/apikey.html",
 		New: func(s dns.Settings) (dns.Provider, error) {
 			return New(Config{Token: s.Values["api_token"], Secret: s.Values["api_secret"], Endpoint: s.Values["endpoint"], HTTP: s.HTTP})
