@@ -24,11 +24,7 @@ func TestMain(m *testing.M) {
 		// bot is cairnbot with the options that keep it inside a script's directory.
 		"bot": func() {
 			dir := os.Getenv("WORK")
-			empty := filepath.Join(dir, ".empty.ini") // the machine's own would be read, which Debian's certbot brings
-			if err := os.WriteFile(empty, nil, 0o600); err != nil {
-				panic(err)
-			}
-			os.Args = slices.Insert(os.Args, 1, "--config", empty, "--config-dir", filepath.Join(dir, "etc"), "--work-dir", filepath.Join(dir, "lib"),
+			os.Args = slices.Insert(os.Args, 1, "--config-dir", filepath.Join(dir, "etc"), "--work-dir", filepath.Join(dir, "lib"),
 				"--logs-dir", filepath.Join(dir, "log"))
 			start()
 		},
