@@ -103,6 +103,9 @@ func (a *app) askProof(ctx context.Context, t *task) error {
 	if s.params.Authenticator == "webroot" {
 		return a.askWebroots(ctx, &s, t.plan.Identifiers)
 	}
+	if isDNS(s.params.Authenticator) {
+		return a.askCredentials(ctx, &s, s.params.Authenticator)
+	}
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/ask"
 	"github.com/cairn-ca/cairn/internal/bot/command"
+	"github.com/cairn-ca/cairn/internal/bot/dns/responder"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 	"github.com/cairn-ca/cairn/internal/bot/solve"
 )
@@ -165,10 +166,14 @@ func (a *app) explainServer(err error, s *settings) error {
 		return withHint(err, "is --server %s right, and can this machine reach it?", s.params.Server)
 	case errors.Is(err, solve.ErrPortTaken):
 		return withHint(err, "stop that program and try again, or let it answer for us with --webroot -w DIR")
+	case errors.Is(err, responder.ErrPortTaken):
+		return withHint(err, "let our name server listen on another address of this machine, with --dns-responder-address ADDRESS")
+	case errors.Is(err, responder.ErrPortForbidden):
+		return withHint(err, "run it as root")
 	case errors.Is(err, solve.ErrPortForbidden):
 		return withHint(err, "run it as root, or use --webroot -w DIR")
 	}
-	return err
+	return a.explainDNS(err)
 }
 
 // problemHint says what to do about an error of the CA, or nothing.
@@ -211,6 +216,9 @@ func (e *challengeError) Error() string {
 
 // hint says what the CA must be able to do.
 func (e *challengeError) hint() string {
+	if isDNS(e.method.name) {
+		return "the CA must find the TXT records at the servers of the zone: is it the provider's servers that the domain is delegated to, and do they need longer than was waited (--dns-propagation-seconds)?"
+	}
 	if e.method.name == "webroot" {
 		return "the CA must be able to fetch the files that were put below .well-known/acme-challenge in the webroot: is -w the directory that these names serve?"
 	}

@@ -87,6 +87,7 @@ func topics() []topic {
 	}
 	list = append(list, topic{topicMonitoring, "telling others"}, topic{topicPlugins, "how control of the names is proven"}, topic{topicStandalone, "standalone"},
 		topic{topicWebroot, "webroot"}, topic{topicManual, "manual"}, topic{topicNginx, "nginx"}, topic{topicApache, "apache"})
+	list = append(list, topic{topicDNS, "records at a DNS provider"})
 	for _, plugin := range dnsPlugins() {
 		list = append(list, topic{"dns-" + plugin.name, "dns-" + plugin.name + ": " + plugin.title})
 	}

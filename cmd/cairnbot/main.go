@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/bot/ask"
+	"github.com/cairn-ca/cairn/internal/bot/dns"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 	"github.com/cairn-ca/cairn/internal/bot/solve"
 )
@@ -38,6 +39,7 @@ func begin(config []string) int {
 		cancel(&signalled{s})
 	}()
 	p := process{name: programName(os.Args[0]), in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, eff: effForm}
+	p.environment = &dns.Environment{Lookup: os.LookupEnv, Set: os.Setenv, Unset: os.Unsetenv}
 	p.config = config
 	p.sockets = handedOver()
 	p.environ = os.Environ() // without what was said of the sockets
@@ -72,10 +74,12 @@ type process struct {
 	in       io.Reader // nil has nothing to read
 	out, err io.Writer
 	getenv   func(string) string
-	environ  []string       // what hooks get, as os.Environ has it
-	sockets  []net.Listener // that were handed over, such as by systemd
-	config   []string       // the usual cli.ini files; each may be missing
-	eff      string         // where the EFF takes addresses; "" where nobody is to be told
+	// environment is the same, and can be changed: some DNS providers are made from it. nil has none.
+	environment *dns.Environment
+	environ     []string       // what hooks get, as os.Environ has it
+	sockets     []net.Listener // that were handed over, such as by systemd
+	config      []string       // the usual cli.ini files; each may be missing
+	eff         string         // where the EFF takes addresses; "" where nobody is to be told
 }
 
 // run is the whole program. It returns the exit code.
@@ -85,7 +89,7 @@ func run(ctx context.Context, argv []string, p process) int {
 	if p.name == "" {
 		p.name = ownName
 	}
-	a := &app{process: p}
+	a := &app{process: p, dnsShared: new(dnsShared)}
 	line, o, err := p.parse(argv)
 	if o == nil {
 		o = newOptions()
@@ -148,6 +152,8 @@ type app struct {
 	placed      *lineage.Lineage // what the verb ended with, for what comes after
 	// newcomer is the account that is to be made, once the questions about it are answered.
 	newcomer *newcomer
+	// dnsShared is what all certificates that are proven by the DNS have in common.
+	dnsShared *dnsShared
 }
 
 // open prepares log and directories for a verb, and runs it.

@@ -22,6 +22,7 @@ type options struct {
 	chosen        []string          // by switches: --standalone, --dns-ovh
 	plugin        map[string]string // values for methods, by their names in renewal configurations
 	webroots      webroots
+	dns           dnsOptions
 	httpPort      int
 	httpAddress   string
 	httpsPort     int

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/cairn-ca/cairn/internal/bot/dns/dnstest"
 	"github.com/cairn-ca/cairn/internal/pebbletest"
 )
 
@@ -34,6 +35,9 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script/*.txt against Pebble. Beside the usual commands they have
 //
 //	pebble [SETTING...] starts Pebble and sets SERVER, BUNDLE and PORT (for http-01)
+//	dns ZONE            starts a part of the DNS before Pebble, and sets RESOLVER and DNSAPI (for --dns httpreq)
+//	record ZONE NAME FILE   gives the zone a TXT record
+//	norecord ZONE NAME  checks that there is none
 //	stepca              the same with step-ca
 //	freeport NAME       sets NAME to a port that nobody listens on
 //	takeport NAME       the same, and listens on it
@@ -49,9 +53,11 @@ func TestScripts(t *testing.T) {
 				e.Setenv(name, "")
 			}
 			e.Values[hanging{}] = make(map[string]func())
+			e.Values[zones{}] = make(map[string]*dnstest.Zone)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"dns": startDNS, "record": record, "norecord": norecord,
 			"pebble": startPebble, "stepca": startStepCA, "freeport": freePort, "takeport": takePort, "serve": serve, "hang": hang, "unhang": unhang, "mode": mode,
 		},
 	})
@@ -60,7 +66,11 @@ func TestScripts(t *testing.T) {
 func startPebble(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs("pebble")
 	ts.Check(os.MkdirAll(dir, 0o755))
-	pebble, err := pebbletest.Start(dir, append([]string{"PEBBLE_AUTHZREUSE=0"}, args...)...) // names that fail must fail every time
+	config := pebbletest.Config{Directory: dir, Environment: append([]string{"PEBBLE_AUTHZREUSE=0"}, args...)} // names that fail must fail every time
+	if resolver := ts.Getenv("RESOLVER"); resolver != "" {
+		config.Arguments = []string{"-dnsserver", resolver}
+	}
+	pebble, err := pebbletest.StartConfig(config)
 	ts.Check(err)
 	useServer(ts, pebble)
 }

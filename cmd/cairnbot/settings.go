@@ -21,6 +21,8 @@ type settings struct {
 	twinOf string // see ownTwin
 	key    renew.KeySpec
 	proof
+	dns     dnsOptions
+	records *dnsProof // what the solver for the DNS has found out; nil without one
 }
 
 // settle lays what was given on the command line over conf, which may be nil.
@@ -44,6 +46,7 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 	}
 	o.settleMethod(p)
 	o.settleValues(p)
+	s.dns = o.settleDNS(conf, p, s.methods)
 	return s, o.settleKey(&s)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,6 +76,10 @@ func (p *proof) own() map[string]string {
 func (s *settings) ownValues() map[string]string {
 	own := s.proof.own()
 	own[ownBundle], own[ownTwin] = s.bundle, s.twinOf
+	maps.Copy(own, s.dns.own())
+	if s.records != nil {
+		own[ownDNSUntil] = s.records.ends()
+	}
 	return own
 }
 
@@ -154,9 +159,11 @@ func (a *app) methodSolver(s *settings, method string, names []acme.Identifier) 
 		return a.manualSolver(s, preferred)
 	case "":
 		return nil, errNoMethod
-	default:
-		return nil, notInstalled(method)
 	}
+	if isDNS(method) {
+		return a.dnsSolver(s, method, names, preferred)
+	}
+	return nil, notInstalled(method)
 }
 
 // kinds are the challenges that a method is to answer. In a certificate with several methods, a preference that one of

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -171,8 +170,16 @@ func (c *Credentials) value(section *lineage.Section, key string, how taken) (st
 	return text, nil
 }
 
-// credentialName is what systemd calls a credential (systemd.exec(5), LoadCredential=).
-var credentialName = regexp.MustCompile(`^[A-Za-z0-9_@:.-]{1,255}$`)
+// isCredentialName reports whether systemd may call a credential so (systemd.exec(5), LoadCredential=): what is the name of one file.
+func isCredentialName(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if !('A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("_@:.-", c) >= 0) {
+			return false
+		}
+	}
+	return name != "" && len(name) <= 255 && name != "." && name != ".."
+}
 
 // follow reads a value that is elsewhere: file:PATH or cred:NAME.
 func (c *Credentials) follow(text string) (string, error) {
@@ -186,7 +193,7 @@ func (c *Credentials) follow(text string) (string, error) {
 		switch {
 		case c.Directory == "":
 			return "", fmt.Errorf("systemd has handed over no credentials: %s needs LoadCredential=%s:… in the service", text, name)
-		case !credentialName.MatchString(name) || name == "." || name == "..":
+		case !isCredentialName(name):
 			return "", fmt.Errorf("%.64q is no name of a credential", name)
 		}
 		path = filepath.Join(c.Directory, name)
@@ -206,8 +213,16 @@ func (e Entry) prefixes() []string {
 	return list
 }
 
-// variableForm is what the name of a variable looks like.
-var variableForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+// isVariable reports whether a name can be that of a variable.
+func isVariable(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if !('A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || c == '_' || i > 0 && '0' <= c && c <= '9') {
+			return false
+		}
+	}
+	return name != ""
+}
 
 // key finds the setting that a key of a file means.
 func (e Entry) key(name string, short bool) (string, bool) {
@@ -228,7 +243,7 @@ func (e Entry) key(name string, short bool) (string, bool) {
 			}
 		}
 	}
-	return name, e.Free && name == whole && variableForm.MatchString(name) && name != providerKey && name != propagationKey
+	return name, e.Free && name == whole && isVariable(name) && name != providerKey && name != propagationKey
 }
 
 // number is what stands behind the name of a setting that there can be several of.
@@ -330,5 +345,5 @@ func (c *Credentials) Multi(path string) (string, error) {
 	return value.String(), nil
 }
 
-// errNoProfile says that no profile is for a name.
-var errNoProfile = errors.New("no profile is for it")
+// ErrNoProfile says that no profile is for a name.
+var ErrNoProfile = errors.New("no profile is for it")

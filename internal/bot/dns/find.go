@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -43,6 +44,9 @@ func (s Server) String() string {
 	return s.Name + " (" + s.Addr.Addr().String() + ")"
 }
 
+// ErrNoZone says that the DNS did not tell which zone a name lies in.
+var ErrNoZone = errors.New("finding the zone")
+
 // Find finds out where the record of a name belongs: it follows aliases (RFC 8555 §8.4 has CAs do
 // so), and asks the servers of each zone on the way, since resolvers may remember what was there before.
 func (r *Resolver) Find(ctx context.Context, name string) (Place, error) {
@@ -50,7 +54,7 @@ func (r *Resolver) Find(ctx context.Context, name string) (Place, error) {
 	for range maxAliases {
 		next, err := r.settle(ctx, &place)
 		if err != nil {
-			return Place{}, fmt.Errorf("finding the zone of %s: %w", strings.TrimSuffix(place.Name, "."), err)
+			return Place{}, fmt.Errorf("%w of %s: %w", ErrNoZone, strings.TrimSuffix(place.Name, "."), err)
 		}
 		if next == "" {
 			return place, nil

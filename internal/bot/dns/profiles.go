@@ -88,7 +88,7 @@ func (p *Profiles) For(names ...string) (string, bool) {
 // Profile is one set of credentials.
 type Profile struct {
 	Provider    string
-	Propagation time.Duration // how long is waited at most; 0 means as long as usual
+	Propagation time.Duration // as in Route
 	section     *lineage.Section
 	source      string
 }
@@ -109,9 +109,17 @@ func (p *Profiles) Profile(name string) (Profile, error) {
 		if err != nil {
 			return Profile{}, fmt.Errorf("%s: %s = %q is not a number of seconds", profile.source, propagationKey, text.String())
 		}
-		profile.Propagation = time.Duration(n) * time.Second
+		profile.Propagation = Limit(n)
 	}
 	return profile, nil
+}
+
+// Limit is what Route.Propagation is for a number of seconds that somebody has asked for.
+func Limit(seconds uint64) time.Duration {
+	if seconds == 0 {
+		return -1 // nothing is waited for
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // Values reads the settings of a profile for its provider.

@@ -23,7 +23,7 @@ type RouterConfig struct {
 	Profiles func() (*Profiles, error)
 	// Extra are settings from elsewhere, such as the command line, of Provider alone.
 	Extra map[string]string
-	// Propagation is how long is waited at most, whatever else says so. 0 leaves it to them.
+	// Propagation is Route.Propagation, whatever profiles say. 0 leaves it to them.
 	Propagation time.Duration
 	Credentials Credentials
 	Settings    Settings // for all providers; Values, Source and Lookup are the router's to set
@@ -102,7 +102,7 @@ func (r *Router) profile(names []string) (string, error) {
 	name, ok := profiles.For(names...)
 	if r.config.Provider == "" {
 		if !ok {
-			return "", fmt.Errorf("finding the credentials for %s: %w", strings.Join(slices.Compact(names), " or "), errNoProfile)
+			return "", fmt.Errorf("finding the credentials for %s: %w", strings.Join(slices.Compact(names), " or "), ErrNoProfile)
 		}
 		return name, nil
 	}

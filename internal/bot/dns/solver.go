@@ -17,7 +17,7 @@ import (
 type Route struct {
 	Entry       Entry
 	Provider    Provider
-	Propagation time.Duration // how long is waited at most; 0 means as long as Entry says
+	Propagation time.Duration // how long is waited at most; 0 means as long as Entry says, and less that nothing is waited for
 }
 
 // Config says how a Solver proves control.
@@ -201,7 +201,7 @@ func (s *Solver) Wait(ctx context.Context, challenges []renew.Challenge) error {
 	if s.config.Waiting != nil {
 		s.config.Waiting(limit)
 	}
-	if s.config.NoCheck {
+	if s.config.NoCheck || limit == 0 {
 		return sleep(ctx, limit)
 	}
 	s.settle(ctx, limit, challenges)
@@ -248,8 +248,8 @@ func (s *Solver) settle(ctx context.Context, limit time.Duration, challenges []r
 // limit is how long is waited at most for what route adds.
 func (s *Solver) limit(route *Route) time.Duration {
 	switch {
-	case route.Propagation > 0:
-		return route.Propagation
+	case route.Propagation != 0:
+		return max(route.Propagation, 0)
 	case s.config.NoCheck && route.Entry.Propagation > 0:
 		return route.Entry.Propagation
 	case s.config.NoCheck:
