@@ -92,7 +92,7 @@ func (a *app) askProof(ctx context.Context, t *task) error {
 	if err != nil {
 		return err
 	}
-	if s.params.Authenticator == "" {
+	if s.undecided(t.plan.Identifiers) {
 		if err := a.askMethod(ctx, t.plan.Identifiers); err != nil {
 			return err
 		}
@@ -100,8 +100,8 @@ func (a *app) askProof(ctx context.Context, t *task) error {
 			return err
 		}
 	}
-	if s.params.Authenticator == "webroot" {
-		return a.askWebroots(ctx, &s, t.plan.Identifiers)
+	if names := s.provenBy("webroot", t.plan.Identifiers); len(names) > 0 {
+		return a.askWebroots(ctx, &s, names)
 	}
 	if isDNS(s.params.Authenticator) {
 		return a.askCredentials(ctx, &s, s.params.Authenticator)

@@ -35,7 +35,7 @@ func (a *app) certifyRequest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.params.Authenticator == "" {
+	if s.undecided(names) {
 		if err := a.askMethod(ctx, names); err != nil {
 			return err
 		}

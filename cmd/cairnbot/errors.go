@@ -219,6 +219,9 @@ func (e *challengeError) hint() string {
 	if isDNS(e.method.name) {
 		return "the CA must find the TXT records at the servers of the zone: is it the provider's servers that the domain is delegated to, and do they need longer than was waited (--dns-propagation-seconds)?"
 	}
+	if e.method.name == "manual" {
+		return "the CA must be able to see, from outside, what the --manual-auth-hook or you have set up: --debug-challenges -v waits and shows what it looks for"
+	}
 	if e.method.name == "webroot" {
 		return "the CA must be able to fetch the files that were put below .well-known/acme-challenge in the webroot: is -w the directory that these names serve?"
 	}

@@ -193,7 +193,7 @@ func guessWebroot(name string, exists func(string) bool) string {
 
 // possible leaves out what this program does not know yet.
 func (a *app) possible(list []way) []way {
-	return slices.DeleteFunc(list, func(w way) bool { return w.name != "standalone" && w.name != "webroot" })
+	return slices.DeleteFunc(list, func(w way) bool { return !slices.Contains([]string{"standalone", "webroot", "manual"}, w.name) })
 }
 
 // take notes the method that was chosen, and asks what it needs.

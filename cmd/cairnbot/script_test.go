@@ -1,13 +1,17 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -34,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txt against Pebble. Beside the usual commands they have
 //
-//	pebble [SETTING...] starts Pebble and sets SERVER, BUNDLE and PORT (for http-01)
+//	pebble [SETTING...] starts Pebble and sets SERVER, BUNDLE, PORT (for http-01), TLSPORT (for tls-alpn-01) and RECORDS (a directory of TXT records)
 //	dns ZONE            starts a part of the DNS before Pebble, and sets RESOLVER and DNSAPI (for --dns httpreq)
 //	record ZONE NAME FILE   gives the zone a TXT record
 //	norecord ZONE NAME  checks that there is none
@@ -42,6 +46,7 @@ func TestMain(m *testing.M) {
 //	freeport NAME       sets NAME to a port that nobody listens on
 //	takeport NAME       the same, and listens on it
 //	serve DIR PORT      serves the files of DIR over HTTP
+//	servetls DIR PORT   serves TLS with the certificate in DIR as it is now, and as it is again once there is a file reload
 //	hang PORT           accepts connections and says nothing
 //	unhang PORT         ends that
 //	mode MODE FILE...   checks permissions, such as 0600
@@ -58,7 +63,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dns": startDNS, "record": record, "norecord": norecord,
-			"pebble": startPebble, "stepca": startStepCA, "freeport": freePort, "takeport": takePort, "serve": serve, "hang": hang, "unhang": unhang, "mode": mode,
+			"pebble": startPebble, "stepca": startStepCA, "freeport": freePort, "takeport": takePort, "serve": serve, "servetls": serveTLS, "hang": hang, "unhang": unhang, "mode": mode,
 		},
 	})
 }
@@ -92,6 +97,8 @@ func useServer(ts *testscript.TestScript, server *pebbletest.Server) {
 	ts.Setenv("SERVER", server.Directory)
 	ts.Setenv("BUNDLE", server.Bundle)
 	ts.Setenv("PORT", strconv.Itoa(server.HTTPPort))
+	ts.Setenv("TLSPORT", strconv.Itoa(server.TLSPort))
+	ts.Setenv("RECORDS", server.Records)
 }
 
 func listen(ts *testscript.TestScript, address, name string) net.Listener {
@@ -116,6 +123,29 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	server := &http.Server{Handler: http.FileServer(http.Dir(ts.MkAbs(args[0])))}
 	listener := listen(ts, "127.0.0.1:"+args[1], "")
 	go func() { _ = server.Serve(listener) }() // ends with Close
+	ts.Defer(func() { _ = server.Close() })
+}
+
+// serveTLS is a server that has to be told of a new certificate, as most have.
+func serveTLS(ts *testscript.TestScript, _ bool, args []string) {
+	load := func() *tls.Certificate {
+		certificate, err := tls.LoadX509KeyPair(ts.MkAbs(args[0]+"/fullchain.pem"), ts.MkAbs(args[0]+"/privkey.pem"))
+		ts.Check(err)
+		return &certificate
+	}
+	reload := ts.MkAbs("reload")
+	var current atomic.Pointer[tls.Certificate]
+	current.Store(load())
+	listener := tls.NewListener(listen(ts, "127.0.0.1:"+args[1], ""), &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if os.Remove(reload) == nil {
+				current.Store(load())
+			}
+			return current.Load(), nil
+		},
+	})
+	server := &http.Server{ErrorLog: log.New(io.Discard, "", 0)} // those who only look hang up
+	go func() { _ = server.Serve(listener) }()                   // ends with Close
 	ts.Defer(func() { _ = server.Close() })
 }
 

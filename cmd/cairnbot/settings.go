@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
@@ -158,7 +159,13 @@ type method struct {
 }
 
 // method names how control is proven, for messages.
-func (s *settings) method() method { return method{s.params.Authenticator, s.port()} }
+func (s *settings) method() method {
+	name := s.params.Authenticator
+	if len(s.methods) > 0 {
+		name = strings.TrimSpace(name + " " + strings.Join(s.methods, " "))
+	}
+	return method{name, s.port()}
+}
 
 // connect makes a client for the account that s names or, if register is set, for
 // a new one where there is none.

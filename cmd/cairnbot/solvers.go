@@ -108,7 +108,7 @@ func (a *app) mixedSolver(s *settings, names []acme.Identifier) (renew.Solver, e
 			return nil, err
 		}
 		if known[method] == nil {
-			if known[method], err = a.methodSolver(s, method, namesOf(s.methods, method, names)); err != nil {
+			if known[method], err = a.methodSolver(s, method, s.provenBy(method, names)); err != nil {
 				return nil, fmt.Errorf("the method for %s: %w", pattern, err)
 			}
 		}
@@ -129,6 +129,20 @@ func namesOf(rules []string, method string, names []acme.Identifier) []acme.Iden
 		base, wildcard := id.Base()
 		return solve.Pick(rules, base, wildcard) != method
 	})
+}
+
+// undecided reports whether it is not known how control of some of the names is proven.
+func (s *settings) undecided(names []acme.Identifier) bool {
+	return s.params.Authenticator == "" && len(namesOf(s.methods, "", names)) > 0
+}
+
+// provenBy lists the names that are left to a method, by rules or else by the one for all.
+func (s *settings) provenBy(method string, names []acme.Identifier) []acme.Identifier {
+	list := namesOf(s.methods, method, names)
+	if s.params.Authenticator == method {
+		list = append(list, namesOf(s.methods, "", names)...)
+	}
+	return list
 }
 
 // methodSolver makes the solver of one method, for names.

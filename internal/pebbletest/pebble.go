@@ -37,7 +37,10 @@ type Server struct {
 	Directory string // its URL
 	Bundle    string // a PEM file with the certificate of its listener
 	HTTPPort  int    // where it looks for http-01 challenges
-	Roots     string // the URL of its issuing root, in PEM
+	TLSPort   int    // where it looks for tls-alpn-01 challenges
+	// Records is a directory for TXT records: a file has the name, in lower case, and a value in each line.
+	Records string
+	Roots   string // the URL of its issuing root, in PEM
 	// Management is the https://HOST:PORT of its management interface.
 	Management string
 
@@ -134,6 +137,8 @@ func start(c Config) (*Server, error) {
 		Management: "https://" + management,
 		Bundle:     filepath.Join(directory, "pebble.pem"),
 		HTTPPort:   ports[2],
+		TLSPort:    ports[3],
+		Records:    filepath.Join(directory, "records"),
 		exited:     make(chan error, 1),
 		output:     new(output),
 	}
@@ -143,7 +148,7 @@ func start(c Config) (*Server, error) {
 	members := map[string]any{
 		"listenAddress": listen, "managementListenAddress": management,
 		"certificate": s.Bundle, "privateKey": filepath.Join(directory, "pebble-key.pem"),
-		"httpPort": s.HTTPPort, "tlsPort": ports[3], "keyAlgorithm": "ecdsa",
+		"httpPort": s.HTTPPort, "tlsPort": s.TLSPort, "keyAlgorithm": "ecdsa",
 		"domainBlocklist": []string{"blocked-domain.example"},
 	}
 	maps.Copy(members, c.Members)
@@ -219,20 +224,27 @@ func (s *Server) resolve() (string, error) {
 		return "", err
 	}
 	started := make(chan struct{})
-	s.dns = &dns.Server{Listener: listener, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(answer)}
+	s.dns = &dns.Server{Listener: listener, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(s.answer)}
 	go func() { _ = s.dns.ActivateAndServe() }() // ends with Shutdown
 	<-started
 	return listener.Addr().String(), nil
 }
 
-func answer(w dns.ResponseWriter, query *dns.Msg) {
+func (s *Server) answer(w dns.ResponseWriter, query *dns.Msg) {
 	reply := new(dns.Msg).SetReply(query)
 	for _, q := range query.Question {
-		if q.Qtype == dns.TypeA {
-			reply.Answer = append(reply.Answer, &dns.A{
-				Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET},
-				A:   netip.MustParseAddr("127.0.0.1").AsSlice(),
-			})
+		header := dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET}
+		switch {
+		case q.Qtype == dns.TypeA:
+			reply.Answer = append(reply.Answer, &dns.A{Hdr: header, A: netip.MustParseAddr("127.0.0.1").AsSlice()})
+		case q.Qtype == dns.TypeTXT && s.Records != "":
+			text, err := os.ReadFile(filepath.Join(s.Records, strings.ToLower(strings.TrimSuffix(q.Name, "."))))
+			if err != nil {
+				continue // there is none
+			}
+			for value := range strings.FieldsSeq(string(text)) {
+				reply.Answer = append(reply.Answer, &dns.TXT{Hdr: header, Txt: []string{value}})
+			}
 		}
 	}
 	_ = w.WriteMsg(reply) // who asked asks again

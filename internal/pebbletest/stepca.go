@@ -88,7 +88,7 @@ func (s *Server) resolveOverUDP() (string, error) {
 		return "", err
 	}
 	started := make(chan struct{})
-	s.dns = &dns.Server{PacketConn: socket, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(answer)}
+	s.dns = &dns.Server{PacketConn: socket, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(s.answer)}
 	go func() { _ = s.dns.ActivateAndServe() }() // ends with Shutdown
 	<-started
 	return socket.LocalAddr().String(), nil

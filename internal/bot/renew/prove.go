@@ -1,6 +1,7 @@
 package renew
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ type pending struct {
 const (
 	cleanUpTimeout       = 30 * time.Second // also after an interrupt
 	authorizationTimeout = 10 * time.Minute // CAs look several times, over minutes
-	proofTimeout         = 20 * time.Minute // all in all, with what it takes to show the proofs
+	proofTimeout         = 12 * time.Hour   // a person may be asked to show a proof; a solver bounds what it does by itself
 )
 
 // prove gives the proofs that an order waits for, and takes them back once the CA has looked.
@@ -103,6 +104,7 @@ func (o *Obtainer) pending(ctx context.Context, names []acme.Identifier, order *
 		}
 		todo = append(todo, pending{url: url, challenge: challenge, proof: proof})
 	}
+	inOrder(todo, names)
 	all, wildcard := make([]acme.Identifier, len(todo)), make([]bool, len(todo))
 	for i := range todo {
 		all[i], wildcard[i] = todo[i].proof.Identifier, todo[i].proof.Wildcard
@@ -111,6 +113,18 @@ func (o *Obtainer) pending(ctx context.Context, names []acme.Identifier, order *
 		todo[i].proof.All, todo[i].proof.AllWildcard, todo[i].proof.Index = all, wildcard, i
 	}
 	return todo, nil
+}
+
+// inOrder sorts proofs as the certificate has the names, since a CA lists them as it likes: a person, and a hook, are asked in an
+// order that makes sense.
+func inOrder(todo []pending, names []acme.Identifier) {
+	place := func(p pending) int {
+		return slices.IndexFunc(names, func(id acme.Identifier) bool {
+			base, wildcard := id.Base()
+			return base == p.proof.Identifier && wildcard == p.proof.Wildcard
+		})
+	}
+	slices.SortStableFunc(todo, func(a, b pending) int { return cmp.Compare(place(a), place(b)) })
 }
 
 // proof says what has to be shown for a challenge.
