@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -122,10 +123,26 @@ func (a *app) deleteOne(name string) error {
 	case errors.Is(err, lineage.ErrShared):
 		return withHint(err, "its versions are another certificate's, too: give it an archive_dir of its own in renewal/%s.conf", name)
 	case err != nil:
-		return err
+		return a.deleteBroken(name, err)
 	}
 	a.done(name)
 	a.say("Deleted all files relating to certificate %s.", name)
+	return nil
+}
+
+// deleteBroken removes a configuration that cannot be used, as certbot does: it does not say which files are its own, so these stay.
+func (a *app) deleteBroken(name string, broken error) error {
+	path := filepath.Join(a.store.Dirs().Config, "renewal", name+".conf")
+	if _, err := a.store.Load(name); err == nil || lineage.CheckName(name) != nil {
+		return broken // it is not the configuration
+	}
+	if err := os.Remove(path); err != nil {
+		return errors.Join(broken, err)
+	}
+	a.done(name)
+	a.log.Warn("a renewal configuration was broken and is gone; if there are files of that name in live/ and archive/, they are still there",
+		"path", path, "error", broken)
+	a.say("Deleted the renewal configuration of certificate %s.", name)
 	return nil
 }
 

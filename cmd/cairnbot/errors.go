@@ -75,7 +75,7 @@ func (a *app) end(err error) int {
 	}
 	var plain phrase
 	if a.logFile != "" && !a.quiet && !errors.As(err, &plain) { // -q wants no advice, and what was said in one phrase needs none
-		fmt.Fprintf(a.err, "See the logfile %s or re-run with -v for more details.\n", a.logFile)
+		fmt.Fprintf(a.err, "See the logfile %s or re-run %s with -v for more details.\n", a.logFile, title(a.name))
 	}
 	return exitFailed
 }
@@ -104,6 +104,14 @@ func trace(w io.Writer, err error) {
 			return
 		}
 	}
+}
+
+// title is the name of a program in a sentence: scripts look for "re-run Certbot with -v".
+func title(name string) string {
+	if name == ownName {
+		return name
+	}
+	return strings.ToUpper(name[:1]) + name[1:]
 }
 
 // describe shows err with all that the CA said, each subproblem on its own lines.

@@ -35,7 +35,7 @@ func (a *app) decide(ctx context.Context) (renew.Plan, *lineage.Lineage, error) 
 	if err != nil {
 		return plan, nil, err
 	}
-	if changes && plan.Action == renew.Keep {
+	if (changes || a.dryRun) && plan.Action == renew.Keep {
 		plan.Action, plan.Doubt = renew.Renew, renew.Settled // due or not
 	}
 	switch plan.Doubt {

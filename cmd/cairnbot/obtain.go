@@ -157,7 +157,7 @@ func (a *app) place(s *settings, plan renew.Plan, target *lineage.Lineage, issue
 
 // undertaking is what certbot says that it is doing. Scripts look for the words.
 func (a *app) undertaking(plan renew.Plan) string {
-	switch renewal := plan.Action == renew.Renew; {
+	switch renewal := plan.Action != renew.Create; {
 	case renewal && a.dryRun:
 		return "Simulating renewal of an existing certificate for"
 	case renewal:

@@ -50,7 +50,7 @@ func checkDomain(name string) (string, error) {
 		return "", &nameError{fmt.Sprintf("requested name %s appears to be a URL, not a FQDN: leave out the leading %q",
 			name, name[:strings.Index(name, "://")+3])}
 	case strings.ContainsFunc(name, func(r rune) bool { return r > 127 }):
-		return "", &nameError{"non-ASCII domain names are not supported: write an internationalized name in Punycode (xn--…)"}
+		return "", &nameError{"Non-ASCII domain names not supported. Write an internationalized name in Punycode (xn--…)."}
 	}
 	// Whether there may be a "_" in a name is for the CA to say.
 	plain := acme.IdentifierFor(strings.ReplaceAll(name, "_", "x"))

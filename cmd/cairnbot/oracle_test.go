@@ -1,59 +1,182 @@
 package main
 
 import (
-	"bytes"
-	"errors"
+	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// TestCertbotEndsWithTheSameCode gives the same command lines, none of which needs a CA, to Debian's certbot and to us.
-// Left out are lines that certbot has no answer to: the verb "help", JSON that is none (its parser's error is uncaught), and a directory without a name.
-func TestCertbotEndsWithTheSameCode(t *testing.T) {
-	config := filepath.Join(t.TempDir(), "cli.ini")
-	for name, text := range map[string]string{
-		config: "email = a@b.example\nagree-tos = true\n", config + ".unknown": "nosuch = 1\n", config + ".switch": "quiet = perhaps\n",
-		config + ".spoilt": "= 1\n", config + ".list": "server = [a, b]\n", config + ".names": "domains = a.example\nquiet\n",
-	} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+var update = flag.Bool("update", false, "write docs/certbot.md")
+
+// TestOracle gives the same command lines to Debian's certbot and to cairnbot under
+// the name certbot, each with a tree and a Pebble of its own, and compares after each what can be
+// seen: the exit code, which phrases are said where, files, modes, links, and what is in the renewal
+// configurations. What differs must be in the table of oracle_differences_test.go, with the reason, and
+// that table is the section of docs/certbot.md about differences.
+//
+// A scenario is a file of testdata/oracle. In it a line that begins with "certbot" is compared; "serve"
+// begins to serve $WEB on the port where the CA looks, "unserve" ends that; all else goes to a shell.
+// Needs Debian's package certbot.
+func TestOracle(t *testing.T) {
+	theirs, err := exec.LookPath("certbot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/oracle/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are no scenarios: %v", err)
+	}
+	ours := filepath.Join(t.TempDir(), "certbot")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, ours); err != nil { // TestMain looks at the name
+		t.Fatal(err)
+	}
+	results := make(chan scenarioResult)
+	slots := make(chan struct{}, 6) // certbot waits more than it computes
+	for _, file := range files {
+		one, other := t.TempDir(), t.TempDir()
+		go func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			results <- compareScenario(file, &world{program: theirs, root: one}, &world{program: ours, root: other})
+		}()
+	}
+	used := make(map[int]bool)
+	commands := 0
+	for range files {
+		r := <-results
+		commands += r.commands
+		t.Run(r.name, func(t *testing.T) { r.check(t, used) })
+	}
+	if commands < 60 {
+		t.Errorf("%d command lines are too few", commands)
+	}
+	for i, d := range differences {
+		if !used[i] {
+			t.Errorf("this difference is in the table, but was not seen: %s", d.what)
 		}
 	}
-	for _, argv := range []string{
-		"--version", "--help", "-h certonly", "--help all", "renew --help", "--help nosuch", "certonly --nosuch --help",
-		"certonly --", "certonly renew", "certonly nosuch", "--nosuch", "-x", "certonly --re x", "certonly -d", "certonly -d --standalone",
-		"certonly --standalone=yes", "certonly --http-01-port many", "certonly --key-type dsa", "certonly --key-type ECDSA",
-		"certonly --standalone --webroot -d a.example -n", "certonly --preferred-challenges nosuch", "certonly --http-01-port 443 -n -d a.example --standalone",
-		"certonly -n --force-interactive", "renew --force-interactive", "register --dry-run", "certonly --staging --server http://x/ -d a.example -n --standalone",
-		"certonly -d http://a.example/ -n", "certonly -d a..example -n", "certonly -d ä.example -n", "certonly -d *.*.example -n",
-		"run --csr /etc/hostname", "certonly --allow-subset-of-names -d *.a.example -n --manual", "certonly --hsts --auto-hsts -n -d a.example",
-		"revoke --reason nosuch", "revoke -n", "renew -d a.example", "certonly -d a.example -w /tmp -d b.example -w /var -n",
-		"certonly -a nosuch -n -d a.example", "certificates", "certificates -d a.example", "renew -q", "renew --cert-name nosuch",
-		"--conf nosuch.ini certificates", "-c " + config + " certificates", "-c " + config + ".unknown certificates", "-c " + config + ".switch certificates",
-		"-c " + config + ".spoilt certificates", "-c " + config + ".list certificates", "-c " + config + ".names renew", "-c " + config + ".names -d b.example renew",
-		"certificates --no-self-upgrade --os-packages-only --manual-public-ip-logging-ok -t", "-nvv certificates", "certificates --cert=x --noninter",
-		"certificates --max-log-backups -1", "certificates --max-log-backups 0",
-	} {
-		dir := t.TempDir()
-		args := append([]string{"--config-dir", filepath.Join(dir, "c"), "--work-dir", filepath.Join(dir, "w"), "--logs-dir", filepath.Join(dir, "l")},
-			strings.Fields(argv)...)
-		certbot := exec.Command("certbot", args...)
-		certbot.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir)
-		theirs, err := certbot.CombinedOutput()
-		want := 0
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			want = exit.ExitCode()
-		} else if err != nil {
-			t.Fatal(err)
+}
+
+// scenarioResult is what a scenario has shown.
+type scenarioResult struct {
+	name     string
+	commands int
+	found    []finding
+	err      error
+}
+
+// finding is one difference.
+type finding struct {
+	where  string // the scenario, the line's number and the command
+	what   string // as the table's patterns see it
+	detail string // the output of both, for a person
+}
+
+// check looks up each difference in the table.
+func (r scenarioResult) check(t *testing.T, used map[int]bool) {
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	shown := ""
+	for _, f := range r.found {
+		known := false
+		for i, d := range differences {
+			if (d.in == "" || regexp.MustCompile(d.in).MatchString(f.where)) && regexp.MustCompile("^(?:"+d.pattern+")$").MatchString(f.what) {
+				used[i], known = true, true
+			}
 		}
-		var ours bytes.Buffer
-		got := run(t.Context(), args, process{out: &ours, err: &ours, getenv: func(string) string { return "" }})
-		if got != want {
-			t.Errorf("%s: exit code %d, and certbot's is %d\nours:\n%s\ncertbot's:\n%s", argv, got, want, &ours, theirs)
+		if known {
+			continue
 		}
+		t.Errorf("%s\n    %s", f.where, f.what)
+		if shown != f.where && testing.Verbose() {
+			t.Log(f.detail)
+			shown = f.where
+		}
+	}
+}
+
+// compareScenario runs a scenario in both worlds at once.
+func compareScenario(file string, theirs, ours *world) scenarioResult {
+	r := scenarioResult{name: strings.TrimSuffix(filepath.Base(file), ".txt")}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		r.err = err
+		return r
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	seen := make(chan error, 2)
+	for _, w := range []*world{theirs, ours} {
+		go func() { seen <- w.play(r.name, lines) }()
+	}
+	for range 2 {
+		if err := <-seen; err != nil && r.err == nil {
+			r.err = fmt.Errorf("%s: %w", r.name, err)
+		}
+	}
+	if r.err != nil {
+		return r
+	}
+	for i := range theirs.sights {
+		a, b := theirs.sights[i], ours.sights[i]
+		where := fmt.Sprintf("%s: %s", r.name, a.command)
+		detail := fmt.Sprintf("--- certbot\n%s\n%s--- cairnbot\n%s\n%s", a.stdout, a.stderr, b.stdout, b.stderr)
+		for _, what := range a.differences(b) {
+			// What is on disk stays there: only what a command has changed is its own.
+			if i > 0 && !strings.HasPrefix(what, "exit ") && !strings.HasPrefix(what, "phrase ") &&
+				slices.Contains(theirs.sights[i-1].differences(ours.sights[i-1]), what) {
+				continue
+			}
+			r.found = append(r.found, finding{where, what, detail})
+		}
+	}
+	r.commands = len(theirs.sights)
+	return r
+}
+
+// TestDifferencesAreDocumented keeps the table of docs/certbot.md the same as the one that TestOracle checks. With -update
+// it is written.
+func TestDifferencesAreDocumented(t *testing.T) {
+	const name = "../../docs/certbot.md"
+	const begin, end = "<!-- differences: written by TestDifferencesAreDocumented -->\n", "<!-- end of differences -->"
+	page, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(page), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		t.Fatalf("%s has no place for the differences", name)
+	}
+	var b strings.Builder
+	b.WriteString("\n| cairnbot | why |\n|---|---|\n")
+	for _, d := range differences {
+		fmt.Fprintf(&b, "| %s | %s |\n", d.what, d.reason)
+	}
+	b.WriteString("\n")
+	want := before + begin + b.String() + end + after
+	if want == string(page) {
+		return
+	}
+	if !*update {
+		t.Fatalf("the differences in %s are not those of the table (go test ./cmd/cairnbot -run TestDifferencesAreDocumented -update)", name)
+	}
+	if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -41,6 +41,9 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 	}
 	s.proof = o.settleProof(conf)
 	p := &s.params
+	if o.newKeys { // as with certbot, which curve, size or old key is said anew each time; renewals keep to what was said last
+		p.ReuseKey, p.EllipticCurve, p.RSAKeySize = false, "", 0
+	}
 	o.settleServer(p)
 	if o.given["ca-bundle"] {
 		s.bundle = o.caBundle

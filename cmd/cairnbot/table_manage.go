@@ -7,6 +7,7 @@ type managing struct {
 	addNames        []string
 	removeNames     []string
 	checkRevocation bool
+	newKeys         bool // the verb is one that makes keys as its own command line says, and no renewal
 }
 
 // tableManage has what our own verbs know.
