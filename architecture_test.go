@@ -133,7 +133,7 @@ var table = map[string]row{
 		why: "looks, and changes nothing: at names as the DNS has them, and at answers as a solver gives them"},
 	"internal/bot/metrics": {ours: []string{"internal/bot/lineage"}, others: []string{},
 		why: "one file in Prometheus's format, whatever is in it"},
-	"internal/bot/notify": {ours: []string{"internal/bot/lineage"}, others: []string{},
+	"internal/bot/notify": {ours: []string{"internal/bot/hook", "internal/bot/lineage"}, others: []string{},
 		why: "tells others what happened; knows nothing of the protocol, and configuration files as lineage reads them"},
 	"internal/bot/dns/aws": {ours: []string{"internal/bot/dns/rest"}, others: []string{},
 		why: "who asks Amazon's services: credentials and signatures"},

@@ -68,6 +68,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dns": startDNS, "record": record, "norecord": norecord,
 			"pebble": startPebble, "stepca": startStepCA, "freeport": freePort, "takeport": takePort, "serve": serve, "servetls": serveTLS, "hang": hang, "unhang": unhang, "mode": mode,
+			"schema": checkSchema,
 		},
 	})
 }

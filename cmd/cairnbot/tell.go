@@ -27,7 +27,7 @@ func (a *app) notifier() (*notify.Notifier, error) {
 	if err != nil {
 		host = "localhost"
 	}
-	settings, err := notify.Read(a.configDir, a.notify, host)
+	settings, err := notify.Read(notify.Sources{Directory: a.configDir, Flags: a.notify, Host: host, Environment: withSbin(a.environ)})
 	if err != nil || len(settings.Targets) == 0 {
 		return nil, err
 	}

@@ -88,6 +88,10 @@ func (d *doctor) reach(ctx context.Context, s Subject, id acme.Identifier, addre
 func unreached(id acme.Identifier, address, at string, err error) Finding {
 	f := Finding{Check: "address", Level: Warning, Name: id.Value, Text: fmt.Sprintf("%s cannot be reached from here: %v", at, err),
 		Remedy: "look at firewall and port forwarding; some routers do not lead from inside back to their own address, and then this says nothing"}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return Finding{Check: "address", Level: Error, Name: id.Value, Text: "nothing listens at " + at,
+			Remedy: "start the web server there, have it listen on this address, too, or forward the port to it"}
+	}
 	if ip, parseErr := netip.ParseAddr(address); parseErr == nil && ip.Is6() && !ip.Is4In6() {
 		f.Level = Error
 		f.Remedy = "CAs prefer IPv6: have this machine listen there, open the firewall for it, or remove the AAAA record"

@@ -215,7 +215,7 @@ func TestWhatIsWrongWithTheAnswer(t *testing.T) {
 		}), doctor.Error, "Cloudflare stands between"},
 		{"a redirect elsewhere", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
-		}), doctor.Warning, "cannot be reached"},
+		}), doctor.Error, "nothing listens"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			findings := doctor.Examine(t.Context(), doctor.Config{
@@ -224,7 +224,7 @@ func TestWhatIsWrongWithTheAnswer(t *testing.T) {
 					Solver: webroot(t, t.TempDir(), "here.example"), PortHTTP: www(t, test.handler)}},
 			})
 			check := "challenge"
-			if test.level == doctor.Warning {
+			if test.want == "nothing listens" {
 				check = "address"
 			}
 			has(t, findings, check, test.level, test.want)

@@ -56,11 +56,18 @@ var keys = map[string][]string{
 	"exec":    {"type", "command", "timeout"},
 }
 
-// Read reads the file in directory, which may be missing, and adds the targets of flags: an URL, mailto:ADDRESS or
-// exec:COMMAND. Those by mail take the way that a section [mail] describes. host is this machine's name.
-func Read(directory string, flags []string, host string) (Settings, error) {
-	r := reader{directory: directory, host: host}
-	path := filepath.Join(directory, File)
+// Sources are where Settings come from.
+type Sources struct {
+	Directory   string   // where File is; it may be missing
+	Flags       []string // targets of the command line: an URL, mailto:ADDRESS or exec:COMMAND. Mail takes the way that [mail] describes.
+	Host        string   // this machine's name
+	Environment []string // of commands
+}
+
+// Read reads settings.
+func Read(from Sources) (Settings, error) {
+	r := reader{Sources: from}
+	path := filepath.Join(from.Directory, File)
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -76,7 +83,7 @@ func Read(directory string, flags []string, host string) (Settings, error) {
 			}
 		}
 	}
-	for _, flag := range flags {
+	for _, flag := range from.Flags {
 		if err := r.flag(flag); err != nil {
 			return r.settings, fmt.Errorf("argument --notify: %w", err)
 		}
@@ -99,10 +106,10 @@ func private(path string) error {
 
 // reader collects settings.
 type reader struct {
-	directory, host string
-	settings        Settings
-	secret          bool  // the file has one in it
-	mail            *Mail // of the section [mail]
+	Sources
+	settings Settings
+	secret   bool  // the file has one in it
+	mail     *Mail // of the section [mail]
 }
 
 func (r *reader) file(text []byte) error {
@@ -181,7 +188,7 @@ func (r *reader) section(name string, section *lineage.Section) error {
 		if strings.TrimSpace(get("command")) == "" {
 			return errors.New("it has no command")
 		}
-		r.settings.Targets = append(r.settings.Targets, &Exec{Command: get("command"), Timeout: timeout})
+		r.settings.Targets = append(r.settings.Targets, &Exec{Command: get("command"), Environment: r.Environment, Timeout: timeout})
 		return nil
 	}
 }
@@ -194,7 +201,7 @@ func (r *reader) mailSection(section *lineage.Section, get func(string) string, 
 	to, _ := section.Get("to")
 	m := &Mail{
 		To: to.Items(), From: get("from"), Server: get("server"), Security: Security(get("security")), User: get("user"),
-		Password: password, Sendmail: get("sendmail"), Host: r.host, Timeout: timeout,
+		Password: password, Sendmail: get("sendmail"), Host: r.Host, Timeout: timeout,
 	}
 	if r.mail == nil {
 		r.mail = m
@@ -219,7 +226,7 @@ func (r *reader) secretOf(get func(string) string, key string) (string, error) {
 		return "", fmt.Errorf("%s and %s_file exclude each other", key, key)
 	}
 	if !filepath.IsAbs(file) {
-		file = filepath.Join(r.directory, file)
+		file = filepath.Join(r.Directory, file)
 	}
 	info, err := os.Stat(file)
 	if err != nil {
@@ -236,12 +243,12 @@ func (r *reader) secretOf(get func(string) string, key string) (string, error) {
 }
 
 // CheckTarget says what is wrong with a target of the command line.
-func CheckTarget(text string) error { return (&reader{host: "localhost"}).flag(text) }
+func CheckTarget(text string) error { return (&reader{Sources: Sources{Host: "localhost"}}).flag(text) }
 
 // flag reads a target of the command line.
 func (r *reader) flag(text string) error {
 	if addresses, ok := strings.CutPrefix(text, "mailto:"); ok {
-		m := &Mail{Host: r.host}
+		m := &Mail{Host: r.Host}
 		if r.mail != nil {
 			way := *r.mail
 			m = &way
@@ -251,7 +258,7 @@ func (r *reader) flag(text string) error {
 		return m.Check()
 	}
 	if command, ok := strings.CutPrefix(text, "exec:"); ok && strings.TrimSpace(command) != "" {
-		r.settings.Targets = append(r.settings.Targets, &Exec{Command: command})
+		r.settings.Targets = append(r.settings.Targets, &Exec{Command: command, Environment: r.Environment})
 		return nil
 	}
 	hook := &Webhook{URL: text}

@@ -37,7 +37,7 @@ func TestTheFileAndTheFlags(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "password"), "geheim\n", 0o600)
 	write(t, filepath.Join(dir, notify.File), whole, 0o600)
-	s, err := notify.Read(dir, []string{"mailto:me@example.org", "exec:tell --now", "https://other.example/y"}, "here.test")
+	s, err := notify.Read(notify.Sources{Directory: dir, Host: "here.test", Flags: []string{"mailto:me@example.org", "exec:tell --now", "https://other.example/y"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,11 +75,11 @@ func TestWhatIsWrongInTheFileIsRefused(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, notify.File), text, 0o600)
-		if _, err := notify.Read(dir, nil, "h"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := notify.Read(notify.Sources{Directory: dir, Host: "h"}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one with %q", text, err, want)
 		}
 	}
-	if _, err := notify.Read(t.TempDir(), []string{"https:///secret"}, "h"); err == nil || strings.Contains(err.Error(), "/secret") {
+	if _, err := notify.Read(notify.Sources{Directory: t.TempDir(), Host: "h", Flags: []string{"https:///secret"}}); err == nil || strings.Contains(err.Error(), "/secret") {
 		t.Errorf("a flag that is no target: %v", err)
 	}
 }
@@ -87,12 +87,12 @@ func TestWhatIsWrongInTheFileIsRefused(t *testing.T) {
 func TestASecretThatOthersCanReadIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, notify.File), "[webhook]\nurl = https://x.example\nsecret = s", 0o644)
-	if _, err := notify.Read(dir, nil, "h"); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := notify.Read(notify.Sources{Directory: dir, Host: "h"}); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a secret in a file that others can read: %v", err)
 	}
 	write(t, filepath.Join(dir, notify.File), "[webhook]\nurl = https://x.example\nsecret_file = s", 0o644)
 	write(t, filepath.Join(dir, "s"), "s", 0o640)
-	if _, err := notify.Read(dir, nil, "h"); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := notify.Read(notify.Sources{Directory: dir, Host: "h"}); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("a file of a secret that others can read: %v", err)
 	}
 }

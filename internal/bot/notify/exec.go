@@ -3,18 +3,18 @@ package notify
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/bot/hook"
 )
 
 // Exec runs an operator's command for each event. It goes to a shell; the event does not: it is in the environment.
 type Exec struct {
 	Command     string
-	Environment []string      // of the command, beside the event's variables
+	Environment []string      // of the command, beside the event's variables: that of the process
 	Timeout     time.Duration // 0 means a minute
 }
 
@@ -43,30 +43,21 @@ func Variables(event Event) []string {
 	return list
 }
 
-// Send runs the command in a process group of its own, all of which is killed when the time is up.
+// Send runs the command in a process group of its own, all of which is ended when the time is up.
 func (e *Exec) Send(ctx context.Context, event Event) error {
 	timeout := e.Timeout
 	if timeout <= 0 {
 		timeout = time.Minute
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	output := &head{limit: maxOutput}
-	shell := exec.CommandContext(ctx, "/bin/sh", "-c", e.Command)
-	shell.Env = append(append(shell.Environ(), e.Environment...), Variables(event)...)
-	shell.Stdout, shell.Stderr = output, output
-	shell.WaitDelay = 2 * time.Second
-	ownGroup(shell)
-	err := shell.Run()
-	switch said := clean(output.String()); {
-	case ctx.Err() != nil:
-		return fmt.Errorf("the command was ended after %s", timeout)
-	case errors.Is(err, exec.ErrWaitDelay):
-		return nil // what it has started holds its output, but it has ended well itself
-	case err != nil && said != "":
-		return fmt.Errorf("%w: %s", err, said)
+	result := hook.NewRunner(hook.Config{Environment: e.Environment, Timeout: timeout, Grace: 2 * time.Second, MaxOutput: maxOutput}).
+		Run(ctx, e.Command, Variables(event)...)
+	switch said := clean(result.Stdout + result.Stderr); {
+	case result.Err == nil:
+		return nil
+	case said == "":
+		return result.Err
 	default:
-		return err
+		return fmt.Errorf("%w: %s", result.Err, said)
 	}
 }
 

@@ -146,7 +146,7 @@ func TestAMemoryThatIsBrokenCountsAsNone(t *testing.T) {
 
 func TestACommandGetsTheEventByItsEnvironmentAlone(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
-	command := &notify.Exec{Command: `printf '%s|%s|%s' "$CAIRNBOT_EVENT" "$CAIRNBOT_LINEAGE" "$CAIRNBOT_PROBLEM" >` + out}
+	command := &notify.Exec{Environment: os.Environ(), Command: `printf '%s|%s|%s' "$CAIRNBOT_EVENT" "$CAIRNBOT_LINEAGE" "$CAIRNBOT_PROBLEM" >` + out}
 	s := failing(state("01", 20*day), 1)
 	s.Problem = "\x1b[2J$(touch /tmp/never)`id`\nsecond"
 	if err := open(t, filepath.Join(t.TempDir(), "m"), command).Tell(t.Context(), []notify.State{s}, true, now); err != nil {
@@ -165,7 +165,7 @@ func TestACommandIsEndedWithWhatItStarted(t *testing.T) {
 		t.Fatalf("mkfifo: %v: %s", err, text)
 	}
 	// The grandchild holds the fifo open for writing as long as it lives.
-	command := &notify.Exec{Command: "(sleep 600 3>" + fifo + ") & wait", Timeout: 200 * time.Millisecond}
+	command := &notify.Exec{Environment: os.Environ(), Command: "(sleep 600 3>" + fifo + ") & wait", Timeout: 200 * time.Millisecond}
 	ended := make(chan error, 1)
 	go func() {
 		file, err := os.Open(fifo)
@@ -175,7 +175,7 @@ func TestACommandIsEndedWithWhatItStarted(t *testing.T) {
 		}
 		ended <- err
 	}()
-	if err := command.Send(t.Context(), notify.Event{Kind: notify.Test}); err == nil || !strings.Contains(err.Error(), "ended after") {
+	if err := command.Send(t.Context(), notify.Event{Kind: notify.Test}); err == nil || !strings.Contains(err.Error(), "longer than it may") {
 		t.Errorf("the error is %v", err)
 	}
 	if err := <-ended; err != nil {
