@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"time"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
@@ -180,7 +179,7 @@ func (a *app) kept() {
 }
 
 // have lists the certificates that exist. Those whose files are broken are left out, as certbot does.
-func (a *app) have() ([]renew.Have, error) {
+func (a *app) have(ctx context.Context) ([]renew.Have, error) {
 	lineages, broken, err := a.store.List()
 	if err != nil {
 		return nil, err
@@ -198,14 +197,13 @@ func (a *app) have() ([]renew.Have, error) {
 			a.log.Warn("a certificate cannot be read", "name", l.Name, "error", err)
 			continue
 		}
-		at, why, _, err := renew.DueOf(l, false, time.Now())
+		v, _, err := a.look(ctx, l, false)
 		if err != nil {
 			a.log.Warn("it is not known when a certificate is due", "name", l.Name, "error", err)
 		}
-		a.log.Debug("have", "name", l.Name, "due", at, "why", why)
 		have = append(have, renew.Have{
 			Lineage: l.Name, Identifiers: acme.CertificateIdentifiers(leaf),
-			Due: !at.After(time.Now()) || a.dryRun || a.rehearse, // who tries something wants to see it happen
+			Due: err == nil && v.Due(now()) || a.dryRun || a.rehearse, // who tries something wants to see it happen
 		})
 	}
 	return have, nil

@@ -44,7 +44,7 @@ func (a *app) certifyRequest(ctx context.Context) error {
 		return err
 	}
 	plan := renew.Plan{Action: renew.Create, Identifiers: names, Lineage: fmt.Sprintf("csr=%x", sha256.Sum256(der))}
-	obtainer, err := a.obtainer(ctx, &s, names)
+	obtainer, err := a.obtainer(ctx, &s, names, "")
 	if err != nil {
 		return err
 	}

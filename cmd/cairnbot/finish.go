@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"path/filepath"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
@@ -10,7 +9,7 @@ import (
 )
 
 // jobs are the orders that have been begun.
-func (a *app) jobs() *renew.Jobs { return renew.OpenJobs(filepath.Join(a.workDir, "orders")) }
+func (a *app) jobs() *renew.Jobs { return a.shared.jobs }
 
 // done forgets a job that is finished, deploy-hooks included.
 func (a *app) done(name string) {

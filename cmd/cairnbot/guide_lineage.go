@@ -19,7 +19,7 @@ func (a *app) decide(ctx context.Context) (renew.Plan, *lineage.Lineage, error) 
 	for _, name := range a.domains {
 		request.Identifiers = append(request.Identifiers, acme.IdentifierFor(name))
 	}
-	have, err := a.have()
+	have, err := a.have(ctx)
 	if err != nil {
 		return renew.Plan{}, nil, err
 	}
@@ -30,6 +30,11 @@ func (a *app) decide(ctx context.Context) (renew.Plan, *lineage.Lineage, error) 
 	target, err := a.store.Load(plan.Lineage)
 	if err != nil {
 		return plan, nil, err
+	}
+	if plan.Action == renew.Keep { // the CA may know better
+		if v, _, err := a.look(ctx, target, true); err == nil && v.Due(now()) {
+			plan.Action, plan.Doubt = renew.Renew, renew.Settled
+		}
 	}
 	changes, err := a.askKeyType(ctx, target)
 	if err != nil {

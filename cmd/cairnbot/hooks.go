@@ -27,6 +27,7 @@ type hooks struct {
 	options   *options
 	runner    *hook.Runner
 
+	place int // of the lineage that they are for, among those of a round
 	*hookRecord
 }
 
@@ -36,10 +37,26 @@ type hookRecord struct {
 	mu       sync.Mutex
 	ran      []string // pre-hooks that have run; each runs once
 	post     []string // those that are to run at the end, each once
-	renewed  []string // names, over all lineages
-	failed   []string
+	renewed  []placed // names, over all lineages
+	failed   []placed
 	told     []string // the variables of the last deploy-hook: certbot leaves them to those that come later
 	troubles []string // what has failed, in words
+}
+
+// placed are names, with the place of their lineage among all.
+type placed struct {
+	place int
+	names []string
+}
+
+// inOrder lists names as if one lineage had come after the other.
+func inOrder(all []placed) []string {
+	slices.SortStableFunc(all, func(a, b placed) int { return cmp.Compare(a.place, b.place) })
+	var names []string
+	for _, p := range all {
+		names = append(names, p.names...)
+	}
+	return names
 }
 
 // newHooks prepares the hooks of a run.
@@ -51,9 +68,9 @@ func (a *app) newHooks() *hooks {
 }
 
 // heardBy are the same hooks, of which somebody else is told.
-func (h *hooks) heardBy(say func(format string, args ...any), log *slog.Logger) *hooks {
+func (h *hooks) heardBy(say func(format string, args ...any), log *slog.Logger, place int) *hooks {
 	other := *h
-	other.say, other.log = say, log
+	other.say, other.log, other.place = say, log, place
 	return &other
 }
 
@@ -61,7 +78,7 @@ func (h *hooks) heardBy(say func(format string, args ...any), log *slog.Logger) 
 func (h *hooks) missed(names []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.failed = append(h.failed, names...)
+	h.failed = append(h.failed, placed{h.place, names})
 }
 
 // verdict is the error that failed hooks come to, where they are to be one (--fail-on-hook-error).
@@ -148,7 +165,7 @@ func (h *hooks) before(ctx context.Context, p *lineage.Params) {
 func (h *hooks) deployed(ctx context.Context, l *lineage.Lineage, names []string, p *lineage.Params, skip []string) (done, failed []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.renewed = append(h.renewed, names...)
+	h.renewed = append(h.renewed, placed{h.place, names})
 	scripts := h.scripts("deploy")
 	if h.options.rehearse && !h.options.runDeployHooks {
 		for _, command := range append(scripts, words(p.DeployHook)...) {
@@ -183,7 +200,7 @@ func (h *hooks) simulated(ctx context.Context, target *lineage.Lineage, names []
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.renewed = append(h.renewed, names...)
+	h.renewed = append(h.renewed, placed{h.place, names})
 	if !h.options.runDeployHooks {
 		for _, command := range append(h.scripts("deploy"), words(p.DeployHook)...) {
 			h.say("Dry run: skipping deploy hook command: %s", command)
@@ -200,7 +217,7 @@ func (h *hooks) finish(ctx context.Context) {
 	defer h.mu.Unlock()
 	join := func(names []string) string { return fmt.Sprintf("%.*s", maxNames, strings.Join(names, " ")) }
 	for _, command := range h.post {
-		_ = h.run(ctx, "post-hook", command, "RENEWED_DOMAINS="+join(h.renewed), "FAILED_DOMAINS="+join(h.failed)) // a warning
+		_ = h.run(ctx, "post-hook", command, "RENEWED_DOMAINS="+join(inOrder(h.renewed)), "FAILED_DOMAINS="+join(inOrder(h.failed))) // a warning
 	}
 	h.post = nil
 }

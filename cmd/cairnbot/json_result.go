@@ -7,7 +7,6 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
-	"github.com/cairn-ca/cairn/internal/bot/renew"
 )
 
 // certificateJSON is a certificate on this machine, for programs.
@@ -85,27 +84,41 @@ type renewJSON struct {
 
 // renewalJSON is what became of one certificate.
 type renewalJSON struct {
-	Name      string     `json:"name"`
-	Outcome   string     `json:"outcome"` // renewed, failed or skipped
-	Error     *jsonError `json:"error,omitempty"`
-	NotAfter  time.Time  `json:"not_after,omitzero"` // of the one that is live now
-	Fullchain string     `json:"fullchain_path"`
+	Name string `json:"name"`
+	// Outcome is renewed, failed, skipped (it is not due), or waiting (it is due, but an earlier failure holds it back).
+	Outcome string     `json:"outcome"`
+	Error   *jsonError `json:"error,omitempty"`
+	Due     bool       `json:"due"`
+	Why     string     `json:"why,omitempty"` // by which rule it is due, or will be
+	// NextAttempt is when it will be tried, where that is known.
+	NextAttempt time.Time `json:"next_attempt,omitzero"`
+	Server      string    `json:"server,omitempty"`   // the CA that was asked
+	NotAfter    time.Time `json:"not_after,omitzero"` // of the one that is live now
+	Fullchain   string    `json:"fullchain_path"`
 }
 
-func (a *app) renewResult(outcomes []renew.Outcome, broken []lineage.Broken) renewJSON {
-	r := renewJSON{Certificates: make([]renewalJSON, 0, len(outcomes)), Invalid: invalidList(broken)}
-	for _, o := range outcomes {
-		one := renewalJSON{Name: o.Lineage.Name, Outcome: "skipped", NotAfter: o.Expires.UTC(), Fullchain: o.Lineage.Path(lineage.Fullchain)}
+func (a *app) renewResult(outcomes []renewal) renewJSON {
+	r := renewJSON{Certificates: make([]renewalJSON, 0, len(outcomes)), Invalid: []invalidJSON{}}
+	for i := range outcomes {
+		o := &outcomes[i]
+		one := renewalJSON{Name: o.name, NotAfter: o.expires.UTC(), Fullchain: o.fullchain, Server: o.server}
+		if v := o.verdict; v != nil && !o.renewed {
+			one.Due, one.Why, one.NextAttempt = v.Due(now()), v.Why, v.Attempt().UTC()
+		}
 		switch {
-		case o.Err != nil:
-			one.Outcome, one.Error = "failed", a.jsonError(o.Err)
-		case o.Renewed:
+		case o.broken != nil:
+			r.Invalid = append(r.Invalid, invalidJSON{o.conf, oneLine(o.broken.Error())})
+			continue
+		case o.err != nil:
+			one.Outcome, one.Error = "failed", a.jsonError(o.err)
+		case o.waits:
+			one.Outcome = "waiting"
+		case o.renewed:
 			one.Outcome = "renewed"
-			if l, err := a.store.Load(o.Lineage.Name); err == nil {
-				if leaf, err := l.Leaf(); err == nil {
-					one.NotAfter = leaf.NotAfter.UTC()
-				}
-			}
+		case o.skipped:
+			one.Outcome = "skipped"
+		default:
+			continue // an interrupt came before
 		}
 		r.Certificates = append(r.Certificates, one)
 	}

@@ -141,6 +141,7 @@ type app struct {
 	log     *slog.Logger
 	store   *lineage.Store
 	hooks   *hooks
+	shared  *shared
 	// deployments are what becomes of the new certificates of the run; listeners and sites are shared by its proofs.
 	deployments *deployments
 	listeners   *solve.Listeners
@@ -185,7 +186,8 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 	defer func() { deliver() }() // when the locks are given up: others may take their time
 	a.listeners, a.sites = solve.NewListeners(solve.ListenersConfig{Inherited: a.sockets, Log: a.log}), solve.NewSites()
 	defer a.listeners.Close()
-	a.store, err = lineage.Open(lineage.Dirs{Config: a.configDir, Work: a.workDir, Logs: a.logsDir})
+	a.shared = newShared(a.workDir)
+	a.store, err = lineage.OpenWithin(ctx, lineage.Dirs{Config: a.configDir, Work: a.workDir, Logs: a.logsDir}, a.lockWait)
 	if err != nil {
 		return a.explain(err)
 	}
@@ -222,7 +224,7 @@ func (a *app) explain(err error) error {
 	case errors.As(err, &already):
 		return err
 	case errors.Is(err, lineage.ErrLocked):
-		return withHint(err, "wait until it has finished, and try again")
+		return withHint(err, "wait until it has finished, and try again; --wait-for-lock 10m waits")
 	case errors.Is(err, fs.ErrPermission):
 		return withHint(err, "run it as root, or with --config-dir, --work-dir, --logs-dir (and -w) where you may write")
 	}

@@ -21,11 +21,28 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 	if err != nil {
 		return nil, err
 	}
-	want, current, err := a.want(&s, plan, target)
+	return a.obtainAs(ctx, plan, target, &s)
+}
+
+// obtainAs is obtain with settings that are there already. It remembers how it went.
+func (a *app) obtainAs(ctx context.Context, plan renew.Plan, target *lineage.Lineage, s *settings) (*lineage.Lineage, error) {
+	placed, err := a.order(ctx, plan, target, s)
+	if target != nil {
+		a.learn(target.Name, s, plan.Identifiers, err)
+	}
+	if err == nil && !a.dryRun {
+		a.readyFallbacks(ctx, s)
+	}
+	return placed, err
+}
+
+// order gets the certificate, puts it in its place, and tells its users.
+func (a *app) order(ctx context.Context, plan renew.Plan, target *lineage.Lineage, s *settings) (*lineage.Lineage, error) {
+	want, current, err := a.want(s, plan, target)
 	if err != nil {
 		return nil, err
 	}
-	obtainer, err := a.obtainer(ctx, &s, plan.Identifiers)
+	obtainer, err := a.obtainer(ctx, s, plan.Identifiers, s.replaced(target))
 	if err != nil {
 		return nil, err
 	}
@@ -34,20 +51,20 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 	issued, err := obtainer.Obtain(ctx, want, current)
 	var placed *lineage.Lineage
 	if err == nil && !a.dryRun {
-		placed, err = a.place(&s, plan, target, issued)
+		placed, err = a.place(s, plan, target, issued)
 	}
 	if err != nil {
 		a.hooks.missed(values(plan.Identifiers))
-		return nil, a.explainServer(err, &s)
+		return nil, a.explainServer(err, s)
 	}
 	names := values(acme.CertificateIdentifiers(issued.Chain.Certificates[0]))
 	if a.dryRun {
 		a.hooks.simulated(ctx, target, names, &s.params)
 		return nil, nil
 	}
-	a.deployed(ctx, placed, names, &s, target == nil)
+	a.deployed(ctx, placed, names, s, target == nil)
 	a.done(plan.Lineage)
-	a.tellEFF(ctx, &s)
+	a.tellEFF(ctx, s)
 	return placed, nil
 }
 
@@ -59,8 +76,8 @@ func confOf(target *lineage.Lineage) *lineage.Conf {
 	return target.Conf
 }
 
-// obtainer makes what orders certificates for names as s says, once it is clear that it can.
-func (a *app) obtainer(ctx context.Context, s *settings, names []acme.Identifier) (*renew.Obtainer, error) {
+// obtainer makes what orders certificates for names as s says, in place of another or of "", once it is clear that it can.
+func (a *app) obtainer(ctx context.Context, s *settings, names []acme.Identifier, replaces string) (*renew.Obtainer, error) {
 	if err := a.hooks.check(&s.params); err != nil {
 		return nil, err
 	}
@@ -68,17 +85,17 @@ func (a *app) obtainer(ctx context.Context, s *settings, names []acme.Identifier
 	if err != nil {
 		return nil, err
 	}
-	client, err := a.connect(ctx, s, true)
+	client, err := a.reach(ctx, s, true)
 	if err != nil {
 		return nil, a.explainServer(err, s)
 	}
 	jobs := a.jobs()
 	if a.dryRun {
-		jobs = renew.NoJobs()
+		jobs, replaces = renew.NoJobs(), ""
 	}
 	return renew.NewObtainer(renew.ObtainConfig{
 		Client: client, Server: s.params.Server, Solver: solver, Log: a.log, Jobs: jobs,
-		IssuanceTimeout: time.Duration(a.issuanceTimeout) * time.Second, FreshProofs: a.dryRun,
+		IssuanceTimeout: time.Duration(a.issuanceTimeout) * time.Second, FreshProofs: a.dryRun, Replaces: replaces,
 	}), nil
 }
 
@@ -146,6 +163,22 @@ func (a *app) reusedKey(target *lineage.Lineage) ([]byte, error) {
 		return nil, withHint(fmt.Errorf("the key of %s, which is to be used again: %w", target.Name, err), "--new-key makes another")
 	}
 	return material.Key, nil
+}
+
+// replaced names the certificate that a new one is to take the place of, to the CA that it is from (RFC 9773 §5).
+func (s *settings) replaced(l *lineage.Lineage) string {
+	if l == nil || !s.replaces {
+		return ""
+	}
+	leaf, err := l.Leaf()
+	if err != nil {
+		return ""
+	}
+	id, err := acme.CertIDOf(leaf)
+	if err != nil {
+		return ""
+	}
+	return id.String()
 }
 
 // place puts a certificate into its lineage and makes it live.

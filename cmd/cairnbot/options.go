@@ -66,6 +66,9 @@ type options struct {
 	autoRenew            bool
 	noRandomSleep        bool
 	noRenewUpdates       bool
+	parallel             int
+	fallbackServers      []string
+	lockWait             time.Duration
 	breakMyCerts         bool
 	dryRun               bool
 	debugChallenges      bool
@@ -150,7 +153,7 @@ func newOptions() *options {
 	return &options{
 		service: service{tlsPort: 443, hookTimeout: time.Hour, runAs: "cairnbot"},
 		plugin:  make(map[string]string), httpPort: 80, httpsPort: 443, server: defaultServer, eabAlg: "HS256",
-		keyType: "ecdsa", issuanceTimeout: 90, autoRenew: true, deleteAfterRevoke: true, checkpoints: 1,
+		keyType: "ecdsa", issuanceTimeout: 90, parallel: 8, autoRenew: true, deleteAfterRevoke: true, checkpoints: 1,
 		configDir: defaultConfigDir, workDir: defaultWorkDir, logsDir: defaultLogsDir, maxLogBackups: 1000,
 	}
 }
@@ -199,6 +202,9 @@ func (o *options) check(verb string) error {
 		if port < 1 || port > 65535 {
 			return usagef("argument --%s: %d is not a port", name, port)
 		}
+	}
+	if o.parallel < 1 || o.parallel > maxParallel {
+		return usagef("argument --parallel: it must be from 1 to %d", maxParallel)
 	}
 	if o.maxLogBackups < 0 {
 		return usagef("argument --max-log-backups: it must be 0 or more")

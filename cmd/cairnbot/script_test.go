@@ -30,11 +30,14 @@ func TestMain(m *testing.M) {
 	}
 	testscript.Main(m, map[string]func(){
 		"cairnbot": start,
-		// bot is cairnbot with the options that keep it inside a script's directory.
+		// bot is cairnbot with the options that keep it inside a script's directory, and renew from sleeping.
 		"bot": func() {
 			dir := os.Getenv("WORK")
 			os.Args = slices.Insert(os.Args, 1, "--config-dir", filepath.Join(dir, "etc"), "--work-dir", filepath.Join(dir, "lib"),
 				"--logs-dir", filepath.Join(dir, "log"))
+			if slices.Contains(os.Args, "renew") {
+				os.Args = append(os.Args, "--no-random-sleep-on-renew")
+			}
 			start()
 		},
 	})

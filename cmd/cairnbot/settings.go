@@ -24,17 +24,23 @@ type settings struct {
 	proof
 	dns     dnsOptions
 	records *dnsProof // what the solver for the DNS has found out; nil without one
+	// fallbacks are the CAs that may be asked when the first does not work; see renewOne.
+	fallbacks []string
+	replaces  bool              // the certificate that is replaced is from the same CA
+	from      map[string]string // what our section of the configuration keeps about that; see renewOne
 }
 
 // settle lays what was given on the command line over conf, which may be nil.
 func (o *options) settle(conf *lineage.Conf) (settings, error) {
 	var s settings
+	s.replaces = conf != nil // and see below
 	if conf != nil {
 		var err error
 		if s.params, err = conf.Params(); err != nil {
 			return s, err
 		}
 		s.bundle, s.twinOf = conf.Own(ownBundle), conf.Own(ownTwin)
+		s.fallbacks = splitServers(conf.Own(ownFallbacks))
 	}
 	if o.twinOf != "" {
 		s.twinOf = o.twinOf
@@ -44,7 +50,14 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 	if o.newKeys { // as with certbot, which curve, size or old key is said anew each time; renewals keep to what was said last
 		p.ReuseKey, p.EllipticCurve, p.RSAKeySize = false, "", 0
 	}
+	before := p.Server
 	o.settleServer(p)
+	if s.replaces = s.replaces && p.Server == before; o.given["server"] {
+		s.from = map[string]string{ownFirst: "", ownFirstID: ""} // this one is wanted from now on
+	}
+	if o.given["fallback-server"] {
+		s.fallbacks = o.fallbackServers
+	}
 	if o.given["ca-bundle"] {
 		s.bundle = o.caBundle
 	}

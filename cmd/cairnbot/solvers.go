@@ -75,11 +75,12 @@ func (p *proof) own() map[string]string {
 // ownValues is all that our own section of the configuration keeps of s.
 func (s *settings) ownValues() map[string]string {
 	own := s.proof.own()
-	own[ownBundle], own[ownTwin] = s.bundle, s.twinOf
+	own[ownBundle], own[ownTwin], own[ownFallbacks] = s.bundle, s.twinOf, strings.Join(s.fallbacks, " ")
 	maps.Copy(own, s.dns.own())
 	if s.records != nil {
 		own[ownDNSUntil] = s.records.ends()
 	}
+	maps.Copy(own, s.from)
 	return own
 }
 

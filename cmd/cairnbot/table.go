@@ -27,7 +27,7 @@ const (
 
 // table lists every option, in the order of the help.
 func table() []option {
-	return slices.Concat(tableGeneral(), tableNames(), tableRenewals(), tableKeys(), tableSecurity(), tableTesting(), tablePaths(),
+	return slices.Concat(tableGeneral(), tableNames(), tableRenewals(), tableRounds(), tableKeys(), tableSecurity(), tableTesting(), tablePaths(),
 		tableHooks(), tableAccount(), tableVerbs(), tableManage(), tableService(), tablePlugins(), tableDNS(), tableExtras(), tableRehearsal(),
 		waiting(tableWebServers()), waiting(tableEnhancements()), tableGone())
 }

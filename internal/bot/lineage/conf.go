@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // CertbotVersion is the version of certbot whose files these are. A newer one
@@ -15,6 +16,8 @@ const (
 	paramsSection  = "renewalparams"
 	webrootSection = "webroot_map"
 	ownSection     = "cairnbot"
+	adviceSection  = "acme_renewal_info"
+	askAgainKey    = "ari_retry_after"
 )
 
 // Conf is a renewal configuration, renewal/NAME.conf. Whatever is in it that
@@ -71,6 +74,38 @@ func (c *Conf) RenewBeforeExpiry() string { return c.top("renew_before_expiry") 
 func (c *Conf) top(key string) string {
 	value, _ := c.document.Root().Get(key)
 	return value.String()
+}
+
+// certbotTime is how certbot writes a time: without saying where.
+const certbotTime = "2006-01-02T15:04:05"
+
+// AskAgain is when certbot would ask the CA again when to renew (RFC 9773); zero if the file does not say.
+func (c *Conf) AskAgain() time.Time {
+	value, _ := c.document.Root().Section(adviceSection).Get(askAgainKey)
+	at, err := time.ParseInLocation(certbotTime, value.String(), time.Local) // fractions of a second are taken, too
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// SetAskAgain sets that; zero removes it, and the section if nothing else is in it.
+func (c *Conf) SetAskAgain(at time.Time) error {
+	root := c.document.Root()
+	if !at.IsZero() {
+		section, err := root.Add(adviceSection)
+		if err != nil {
+			return err
+		}
+		return section.Set(askAgainKey, String(at.Local().Format(certbotTime)))
+	}
+	if section := root.Section(adviceSection); section != nil {
+		section.Delete(askAgainKey)
+		if len(section.Keys())+len(section.Sections()) == 0 {
+			root.Remove(adviceSection)
+		}
+	}
+	return nil
 }
 
 // Own gives our own value for key, from the section [cairnbot], or "".

@@ -1,7 +1,6 @@
 package renew
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -55,6 +54,9 @@ func (p Placement) configure(l *lineage.Lineage) error {
 	if err := l.Conf.SetParams(p.Params); err != nil {
 		return fmt.Errorf("configuring the renewal of %s: %w", l.Name, err)
 	}
+	if err := l.Conf.SetAskAgain(time.Time{}); err != nil { // it was about the certificate before
+		return fmt.Errorf("configuring the renewal of %s: %w", l.Name, err)
+	}
 	for key, value := range p.Own {
 		if err := l.Conf.SetOwn(key, value); err != nil {
 			return fmt.Errorf("configuring the renewal of %s: %w", l.Name, err)
@@ -64,77 +66,4 @@ func (p Placement) configure(l *lineage.Lineage) error {
 		return fmt.Errorf("configuring the renewal of %s: %w", l.Name, err)
 	}
 	return nil
-}
-
-// Outcome is what became of one lineage in a round of renewals.
-type Outcome struct {
-	Lineage *lineage.Lineage
-	Expires time.Time // of what is live afterwards, where that is known
-	Renewed bool      // if neither this nor Err is set, it was not due
-	Err     error
-}
-
-// Round is one look at all lineages.
-type Round struct {
-	Now   time.Time
-	Force bool // renew all, due or not
-	// Renew renews one lineage.
-	Renew func(ctx context.Context, l *lineage.Lineage) error
-	// Begun, Judged and Failed are told how it goes: of each lineage before it is
-	// looked at, when it is due and why, and what went wrong.
-	Begun  func(l *lineage.Lineage)
-	Judged func(l *lineage.Lineage, at time.Time, why string)
-	Failed func(l *lineage.Lineage, err error)
-}
-
-// Run renews what is due, one after the other. A failure never stops the others; an interrupt does.
-func (r Round) Run(ctx context.Context, all []*lineage.Lineage) []Outcome {
-	outcomes := make([]Outcome, len(all))
-	for i, l := range all {
-		outcomes[i] = Outcome{Lineage: l, Err: context.Cause(ctx)}
-		if outcomes[i].Err != nil {
-			continue
-		}
-		r.Begun(l)
-		outcomes[i] = r.one(ctx, l)
-		if outcomes[i].Err != nil {
-			r.Failed(l, outcomes[i].Err)
-		}
-	}
-	return outcomes
-}
-
-func (r Round) one(ctx context.Context, l *lineage.Lineage) Outcome {
-	at, why, expires, err := DueOf(l, r.Force, r.Now)
-	if err != nil {
-		return Outcome{Lineage: l, Err: err}
-	}
-	r.Judged(l, at, why)
-	if at.After(r.Now) {
-		return Outcome{Lineage: l, Expires: expires}
-	}
-	if err := r.Renew(ctx, l); err != nil {
-		return Outcome{Lineage: l, Expires: expires, Err: err}
-	}
-	return Outcome{Lineage: l, Renewed: true}
-}
-
-// DueOf applies Due to what is live, under the lineage's own configuration.
-func DueOf(l *lineage.Lineage, force bool, now time.Time) (at time.Time, why string, expires time.Time, err error) {
-	params, err := l.Conf.Params()
-	if err != nil {
-		return never, "", time.Time{}, err
-	}
-	policy := Policy{Force: force, Off: params.NoAutoRenew}
-	if text := l.Conf.RenewBeforeExpiry(); text != "" {
-		if policy.Before, err = ParseBefore(text); err != nil {
-			return never, "", time.Time{}, err
-		}
-	}
-	leaf, err := l.Leaf()
-	if err != nil {
-		return never, "", time.Time{}, err
-	}
-	at, why = Due(leaf, policy, now)
-	return at, why, leaf.NotAfter, nil
 }

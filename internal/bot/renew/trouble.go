@@ -223,3 +223,19 @@ func Fingerprint(parts ...any) string {
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:16])
 }
+
+// Cooling is until when a CA that f is about is left alone; zero for no trouble. It is never long: all of
+// its certificates wait for it.
+func (f *Trouble) Cooling() time.Time {
+	if f == nil {
+		return time.Time{}
+	}
+	until := f.Next
+	if latest := f.Last.Add(steps[2]); until.After(latest) {
+		until = latest
+	}
+	if f.NotBefore.After(until) {
+		return f.NotBefore
+	}
+	return until
+}
