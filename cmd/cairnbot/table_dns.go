@@ -134,13 +134,13 @@ type providerName struct{ o *options }
 
 // Set chooses the method of certbot's that does the same, so that certbot can go on with the file.
 func (p *providerName) Set(text string) error {
-	name := strings.ToLower(strings.TrimPrefix(text, "dns-"))
-	if name == "profiles" {
+	name := strings.TrimPrefix(text, "dns-") // not in lower case: it can have a path in it
+	if strings.EqualFold(name, "profiles") {
 		return (&choice{p.o, byProfiles}).Set("")
 	}
 	entry, ok := registry.Find(name)
 	if !ok {
-		return command.Usagef("there is no DNS provider %q%s", text, resembling(name))
+		return command.Usagef("there is no DNS provider %q%s", text, resembling(strings.ToLower(name)))
 	}
 	return (&choice{p.o, pluginFor(entry)}).Set("")
 }

@@ -53,7 +53,7 @@ func Entries() []dns.Entry {
 // Find gives the provider of that name, which may be the name of a plugin of certbot's: "dns-" in front is left out.
 // acmesh:SCRIPT is the provider that runs this script of acme.sh's.
 func Find(name string) (dns.Entry, bool) {
-	if script, ok := strings.CutPrefix(name, acmesh.Prefix); ok && script != "" {
+	if script, ok := strings.CutPrefix(strings.TrimPrefix(name, "dns-"), acmesh.Prefix); ok && script != "" {
 		return acmesh.EntryFor(script), true
 	}
 	name = strings.TrimPrefix(strings.ToLower(name), "dns-")

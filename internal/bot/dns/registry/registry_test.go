@@ -35,8 +35,10 @@ func TestNamesAreUnique(t *testing.T) {
 			keys[key.Name] = true
 		}
 	}
-	if entry, ok := registry.Find("acmesh:dns_cf"); !ok || entry.Name != "acmesh:dns_cf" || entry.Keys[0].Needed {
-		t.Errorf("acmesh:dns_cf leads to %+v", entry)
+	for _, name := range []string{"acmesh:dns_cf", "dns-acmesh:dns_cf"} {
+		if entry, ok := registry.Find(name); !ok || entry.Name != "acmesh:dns_cf" || entry.Keys[0].Needed {
+			t.Errorf("%s leads to %+v", name, entry)
+		}
 	}
 	if _, ok := registry.Find("nobody"); ok {
 		t.Error("nobody is a provider")
