@@ -30,7 +30,7 @@ func entry(name, script string) dns.Entry {
 			{Name: "timeout", Help: "how many seconds it may take; 600 when it is left out"},
 		},
 		Free: true, Propagation: 5 * time.Minute,
-		Docs: "https://github.com/acmesh-official/acme.sh/wiki/dnsapi",
+		Docs: "https://github.com/cairn-ca/cairn/blob/main/docs/dns-programs.md#--dns-acmeshdns_name",
 		New: func(s dns.Settings) (dns.Provider, error) {
 			config := Config{Script: script, Directory: s.Values["directory"], Home: s.Values["home"], Account: s.Values["account_conf"],
 				Variables: program.Variables(s, "script", "directory", "home", "account_conf", "timeout"), Log: s.Log}

@@ -98,7 +98,7 @@ func HookEntry() dns.Entry {
 			{Name: "timeout", Help: "how many seconds each may take; 600 when it is left out"},
 		},
 		Free: true, Plain: true, Propagation: 2 * time.Minute, AnyValue: true,
-		Docs: "https://eff-certbot.readthedocs.io/en/stable/using.html#hooks",
+		Docs: "https://github.com/cairn-ca/cairn/blob/main/docs/dns-programs.md#--dns-hook",
 		New: func(s dns.Settings) (dns.Provider, error) {
 			timeout, err := seconds(s.Values["timeout"])
 			if err != nil {

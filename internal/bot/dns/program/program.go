@@ -164,7 +164,7 @@ func Entry() dns.Entry {
 			{Name: "timeout", Help: "how many seconds it may take; 600 when it is left out"},
 		},
 		Free: true, Propagation: 2 * time.Minute, AnyValue: true,
-		Docs: "https://go-acme.github.io/lego/dns/exec/",
+		Docs: "https://github.com/cairn-ca/cairn/blob/main/docs/dns-programs.md#--dns-exec",
 		New: func(s dns.Settings) (dns.Provider, error) {
 			timeout, err := seconds(s.Values["timeout"])
 			if err != nil {
