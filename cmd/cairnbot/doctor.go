@@ -131,7 +131,7 @@ func (a *app) examine(ctx context.Context, p examined) ([]doctor.Finding, error)
 	if err != nil {
 		return nil, err
 	}
-	resolver, err := dns.NewResolver(dns.ResolverConfig{Log: a.log})
+	resolver, err := a.dnsResolver(p.settings.dns.resolvers)
 	if err != nil {
 		return nil, err
 	}
@@ -153,9 +153,15 @@ func (a *app) examine(ctx context.Context, p examined) ([]doctor.Finding, error)
 	if t := a.remembered().Load(p.lineage).Trouble; t != nil {
 		subject.Pending = &doctor.Pending{Lineage: p.lineage, Class: string(t.Class), Error: t.Error, Count: t.Count, Next: t.Next, NotBefore: t.NotBefore}
 	}
+	var others []string
+	for _, text := range p.settings.dns.resolvers {
+		if server, err := dns.ParseServer(text); err == nil {
+			others = append(others, server.String())
+		}
+	}
 	return doctor.Examine(ctx, doctor.Config{
 		Subjects: []doctor.Subject{subject}, Server: params.Server, HTTP: client.HTTP, Account: account, Resolver: resolver,
-		System: doctor.SystemResolvers("/etc/resolv.conf"), Others: a.resolvers, Log: a.log,
+		System: doctor.SystemResolvers("/etc/resolv.conf"), Others: others, Log: a.log,
 	}), nil
 }
 

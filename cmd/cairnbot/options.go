@@ -113,8 +113,7 @@ type options struct {
 	metricsFile string
 
 	rehearse        bool
-	rehearseAddress string   // where the CA of a rehearsal finds every name
-	resolvers       []string // DNS servers, HOST:PORT
+	rehearseAddress string // where the CA of a rehearsal finds every name
 	service
 	managing
 

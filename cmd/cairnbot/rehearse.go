@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/dns"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 	"github.com/cairn-ca/cairn/internal/ca/rehearsal"
 )
@@ -36,6 +38,7 @@ func (a *app) rehearseIn(ctx context.Context) (end func(), err error) {
 	for _, profile := range []string{a.preferredProfile, a.requiredProfile} {
 		stage.offer(profile)
 	}
+	stage.ask(a.dns.resolvers...)
 	if err := a.copyTo(stage); err != nil {
 		clean()
 		return nil, fmt.Errorf("copying the certificates to rehearse with: %w", err)
@@ -60,6 +63,16 @@ type stage struct {
 	ports    map[acme.Identifier]int // where the CA looks at http-01 challenges, if not at port 80
 	tlsPorts map[acme.Identifier]int // and at tls-alpn-01 challenges, if not at port 443
 	profiles []string                // that certificates ask for
+	asked    []string                // DNS servers, ADDRESS:PORT each; none for those of this machine
+}
+
+// ask adds DNS servers, as --dns-resolver has them.
+func (s *stage) ask(servers ...string) {
+	for _, text := range servers {
+		if server, err := dns.ParseServer(text); err == nil && !slices.Contains(s.asked, server.String()) {
+			s.asked = append(s.asked, server.String())
+		}
+	}
 }
 
 func (s *stage) offer(profile string) {
@@ -134,6 +147,7 @@ func (s *stage) take(into *lineage.Store, l *lineage.Lineage) error {
 	}
 	s.offer(params.PreferredProfile)
 	s.offer(params.RequiredProfile)
+	s.ask(strings.Fields(l.Conf.Own(ownDNSResolver))...)
 	leaf, err := material.Leaf()
 	if err != nil {
 		return err
@@ -147,7 +161,7 @@ func (s *stage) take(into *lineage.Store, l *lineage.Lineage) error {
 
 // startRehearsal starts the CA, and puts its root where it can be trusted from.
 func (a *app) startRehearsal(ctx context.Context, s *stage, root string) (*rehearsal.Server, error) {
-	c := rehearsal.Config{Profiles: s.profiles, Resolvers: a.resolvers, Log: a.log}
+	c := rehearsal.Config{Profiles: s.profiles, Resolvers: s.asked, Log: a.log}
 	if a.rehearseAddress != "" {
 		c.Address = netip.MustParseAddr(a.rehearseAddress) // the options have been checked
 	}

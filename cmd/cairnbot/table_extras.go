@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/netip"
-	"strings"
 
 	"github.com/cairn-ca/cairn/internal/bot/notify"
 )
@@ -33,10 +32,6 @@ func tableRehearsal() []option {
 		{Name: "rehearse-address", Arg: "ADDRESS", Own: true, Topics: []string{topicTesting},
 			Help: "where the CA of a rehearsal finds every name", Default: "127.0.0.1",
 			Target: func(o *options) any { return &address{&o.rehearseAddress} }},
-		{Name: "resolver", Arg: "ADDRESS", List: true, Own: true, Topics: []string{topicTesting, "doctor"},
-			Help:    "a DNS server to ask, with :PORT if that is not 53; may be repeated. doctor compares what they say; a rehearsal asks them for TXT records.",
-			Default: "this machine's, and for doctor those of the zone",
-			Target:  func(o *options) any { return &resolverList{&o.resolvers} }},
 	}
 }
 
@@ -49,23 +44,6 @@ func (a *address) Set(text string) error {
 		return usagef("argument --rehearse-address: %q is not an IP address", text)
 	}
 	*a.text = text
-	return nil
-}
-
-// resolverList takes the addresses of DNS servers.
-type resolverList struct{ list *[]string }
-
-// Set adds some.
-func (r *resolverList) Set(text string) error {
-	for one := range strings.SplitSeq(text, ",") {
-		if addr, err := netip.ParseAddr(strings.Trim(one, "[]")); err == nil {
-			*r.list = append(*r.list, netip.AddrPortFrom(addr, 53).String())
-		} else if at, err := netip.ParseAddrPort(one); err == nil {
-			*r.list = append(*r.list, at.String())
-		} else {
-			return usagef("argument --resolver: %q is not the address of a DNS server, such as 9.9.9.9 or 127.0.0.1:5353", one)
-		}
-	}
 	return nil
 }
 

@@ -135,7 +135,7 @@ func compare(id acme.Identifier, views []view, needless bool) (findings []Findin
 		}
 		slices.Sort(text)
 		findings = append(findings, Finding{Check: "dns", Level: Warning, Name: id.Value, Text: "servers disagree: " + strings.Join(text, "; "),
-			Remedy: "after a change, wait for the TTL to pass; for good (split horizon), what the CA sees is what counts: ask a public resolver with --resolver"})
+			Remedy: "after a change, wait for the TTL to pass; for good (split horizon), what the CA sees is what counts: ask a public resolver with --dns-resolver"})
 	}
 	switch {
 	case len(said) == 0:
