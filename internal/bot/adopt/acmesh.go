@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"maps"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -153,7 +154,29 @@ func (r *reader) acmeShDNS(c *Certificate, hook string, conf, home map[string]st
 		c.DNS = credentials
 		return
 	}
-	c.note("there is no provider of ours for %s: acme.sh's script can go on doing it, see cairnbot --help dns", hook)
+	r.acmeShScript(c, hook)
+}
+
+// scriptProvider is the provider of ours that runs acme.sh's scripts.
+const scriptProvider = "acmesh"
+
+// acmeShScript has the script itself go on making records, with what acme.sh has saved for it.
+func (r *reader) acmeShScript(c *Certificate, hook string) {
+	var known bool
+	if r.config.Provider != nil {
+		_, known = r.config.Provider(scriptProvider)
+	}
+	path, ok := inside(r.config.Dir, "dnsapi", hook+".sh")
+	if _, err := os.Stat(path); !known || !ok || err != nil {
+		c.note("there is no provider of ours for %s, and its script is not in %s: choose one with cairnbot reconfigure --cert-name %s --dns PROVIDER",
+			hook, filepath.Join(r.config.Dir, "dnsapi"), c.Name)
+		return
+	}
+	c.Params.Authenticator = "dns-" + scriptProvider
+	c.DNS = &Credentials{Provider: scriptProvider, Values: map[string]string{
+		"dns_acmesh_script": path, "dns_acmesh_home": r.config.Dir, "dns_acmesh_account_conf": filepath.Join(r.config.Dir, "account.conf"),
+	}}
+	c.note("there is no provider of ours for %s: acme.sh's script goes on making the records, with the credentials that acme.sh has saved: keep %s", hook, r.config.Dir)
 }
 
 // dnsHooks are scripts in acme.sh's dnsapi for which there is a provider of ours, with what they call the settings that

@@ -35,9 +35,11 @@ func TestAcmeSh(t *testing.T) {
 	acmeSh(t, home, "*.b.test", "*.b.test", "rsa", "Le_Domain='*.b.test'\nLe_Alt='no'\nLe_Webroot='dns_cf'\n"+api, "*.b.test")
 	acmeSh(t, home, "c.test", "c.test", "rsa", "Le_Domain='c.test'\nLe_Webroot='dns_nobody'\nLe_Alt='no'\n"+api, "c.test")
 	acmeSh(t, home, "d.test", "d.test", "rsa", "Le_Domain='d.test'\nLe_Webroot='alpn'\nLe_Alt='no'\n"+api, "d.test")
+	acmeSh(t, home, "e.test", "e.test", "rsa", "Le_Domain='e.test'\nLe_Webroot='dns_own'\nLe_Alt='no'\n"+api, "e.test")
+	write(t, filepath.Join(home, "dnsapi", "dns_own.sh"), "dns_own_add() { :; }\n")
 	write(t, filepath.Join(home, "broken.test", "broken.test.conf"), "Le_Domain='broken.test'\n")
 	provider := func(name string) (map[string]string, bool) {
-		return map[string]string{"CF_DNS_API_TOKEN": "api_token", "CF_API_KEY": "api_key"}, name == "cloudflare"
+		return map[string]string{"CF_DNS_API_TOKEN": "api_token", "CF_API_KEY": "api_key"}, name == "cloudflare" || name == "acmesh"
 	}
 	report, s, dir := carry(t, adopt.Config{Source: adopt.AcmeSh, Dir: home, Provider: provider})
 	if _, err := os.Stat(filepath.Join(home, "pwned")); err == nil {
@@ -67,6 +69,9 @@ func TestAcmeSh(t *testing.T) {
 	}
 	if alpn := params(t, s, "d.test"); !slices.Equal(alpn.PreferredChallenges, []string{"tls-alpn-01"}) {
 		t.Errorf("d.test: %+v", alpn)
+	}
+	if script := params(t, s, "e.test"); script.Authenticator != "dns-acmesh" || !strings.HasSuffix(script.Plugin["dns_acmesh_credentials"], "acmesh-e.test.ini") {
+		t.Errorf("e.test: %+v", script)
 	}
 	for _, c := range report.Certificates {
 		notes := strings.Join(c.Notes, "\n")
