@@ -118,6 +118,8 @@ var table = map[string]row{
 		why: "one bounded request to the HTTP interface of a service"},
 	"internal/bot/dns/rfc2136": {ours: []string{"internal/bot/dns", "internal/bot/dns/txt"}, others: []string{"github.com/miekg/dns"},
 		why: "a DNS provider: dynamic updates"},
+	"internal/bot/export": {ours: []string{"internal/bot/lineage"}, others: []string{"software.sslmate.com/src/go-pkcs12"},
+		why: "files in other forms, of what a lineage has"},
 	"internal/bot/reference": {ours: []string{}, others: []string{},
 		why: "looks for paths in files of others"},
 	"internal/bot/revoked": {ours: []string{}, others: []string{"golang.org/x/crypto/ocsp"},

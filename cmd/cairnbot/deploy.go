@@ -79,7 +79,12 @@ func (a *app) deployed(ctx context.Context, l *lineage.Lineage, names []string, 
 
 // runDeploy runs those hooks that have not succeeded yet.
 func (a *app) runDeploy(ctx context.Context, l *lineage.Lineage, p *lineage.Params, one *newcert) {
+	exportErr := a.exportAll(l)
 	done, failed := a.hooks.deployed(ctx, l, one.names, p, one.Done)
+	if exportErr != nil {
+		a.log.Warn("a certificate could not be written in other forms", "name", l.Name, "error", exportErr)
+		failed = append(failed, a.name+" export")
+	}
 	one.Tried(done, failed, one.Unseen, a.failOnHookError || len(one.looked.served) > 0, time.Now())
 	a.remember(one)
 	if len(failed) > 0 {

@@ -212,7 +212,7 @@ func (o *options) check(verb string) error {
 	if o.quiet || o.json || verb == "renew" {
 		o.nonInteractive = true
 	}
-	for _, check := range []func(string) error{o.checkMeaning, o.checkServer} {
+	for _, check := range []func(string) error{o.checkMeaning, o.checkServer, o.checkExports} {
 		if err := check(verb); err != nil {
 			return err
 		}

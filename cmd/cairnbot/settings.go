@@ -22,6 +22,7 @@ type settings struct {
 	twinOf string // see ownTwin
 	key    renew.KeySpec
 	proof
+	exports map[string]string // our own keys for files in other forms, and for access to the key
 	dns     dnsOptions
 	records *dnsProof // what the solver for the DNS has found out; nil without one
 	// fallbacks are the CAs that may be asked when the first does not work; see renewOne.
@@ -45,7 +46,7 @@ func (o *options) settle(conf *lineage.Conf) (settings, error) {
 	if o.twinOf != "" {
 		s.twinOf = o.twinOf
 	}
-	s.proof = o.settleProof(conf)
+	s.proof, s.exports = o.settleProof(conf), o.settleExports(conf)
 	p := &s.params
 	if o.newKeys { // as with certbot, which curve, size or old key is said anew each time; renewals keep to what was said last
 		p.ReuseKey, p.EllipticCurve, p.RSAKeySize = false, "", 0
@@ -139,6 +140,9 @@ func (o *options) settleMethod(p *lineage.Params) {
 	}
 	if len(o.webroots.paths) > 0 {
 		p.WebrootPath = o.webroots.paths
+		if len(o.domains) == 0 {
+			p.WebrootMap = nil // a renewal with another -w: it is for all names
+		}
 	}
 	for _, name := range o.domains {
 		path, ok := o.webroots.byName[name]

@@ -77,6 +77,7 @@ func (s *settings) ownValues() map[string]string {
 	own := s.proof.own()
 	own[ownBundle], own[ownTwin], own[ownFallbacks] = s.bundle, s.twinOf, strings.Join(s.fallbacks, " ")
 	maps.Copy(own, s.dns.own())
+	maps.Copy(own, s.exports)
 	if s.records != nil {
 		own[ownDNSUntil] = s.records.ends()
 	}
