@@ -283,6 +283,8 @@ func (s *settings) describeMethod() string {
 			roots = s.params.WebrootPath
 		}
 		return "files for your web server, " + strings.Join(roots, ", ") + " (webroot)"
+	case "manual":
+		return "you do what you are told (manual)"
 	}
 	return s.params.Authenticator
 }

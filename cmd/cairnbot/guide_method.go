@@ -63,7 +63,7 @@ func ways(names []acme.Identifier, at port, number int) []way {
 	case portFree:
 		webroot.obstacle = fmt.Sprintf("no web server listens on port %d", number)
 	}
-	wild := slices.ContainsFunc(names, func(id acme.Identifier) bool { _, star := id.Base(); return star })
+	wild := hasWildcard(names)
 	address := slices.ContainsFunc(names, func(id acme.Identifier) bool { return id.Type == acme.IP })
 	switch {
 	case wild && !address:
@@ -77,6 +77,10 @@ func ways(names []acme.Identifier, at port, number int) []way {
 	default:
 		return []way{webroot, standalone, dns, manual}
 	}
+}
+
+func hasWildcard(names []acme.Identifier) bool {
+	return slices.ContainsFunc(names, func(id acme.Identifier) bool { _, wild := id.Base(); return wild })
 }
 
 // methodFlags are the options that choose a method.
@@ -100,7 +104,7 @@ func (a *app) askMethod(ctx context.Context, names []acme.Identifier) error {
 		}
 	}
 	text := "How would you like to authenticate with the ACME CA?\nIt must see that the names are yours."
-	if list[0].name == "dns" {
+	if hasWildcard(names) {
 		text += " Where a name begins with \"*.\", it looks into the DNS alone."
 	}
 	n, err := a.ask.Menu(ctx, ask.Menu{Question: ask.Question{Text: text, Flag: methodFlags}, Items: items, Usual: 1})
@@ -193,7 +197,7 @@ func guessWebroot(name string, exists func(string) bool) string {
 
 // possible leaves out what this program does not know yet.
 func (a *app) possible(list []way) []way {
-	return slices.DeleteFunc(list, func(w way) bool { return !slices.Contains([]string{"standalone", "webroot", "manual"}, w.name) })
+	return slices.DeleteFunc(list, func(w way) bool { return w.name == "dns" })
 }
 
 // take notes the method that was chosen, and asks what it needs.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -105,6 +107,38 @@ func TestWebrootQuestions(t *testing.T) {
 	}
 	s.quietly("renew", "--force-renewal", "--ca-bundle", s.pebble.Bundle)
 }
+
+func TestByHand(t *testing.T) {
+	s := newStation(t)
+	directory := s.path("www/.well-known/acme-challenge")
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	serveFiles(t, s.path("www"), s.port())
+	d := s.talk(s.ca("certonly", "--agree-tos", "-m", "you@mail.example", "-d", "a.example,b.example", "--manual")...)
+	for range 2 {
+		d.expect("Press Enter to Continue")
+		told := file.FindAllStringSubmatch(d.seen[:d.read], -1)
+		if len(told) == 0 {
+			t.Fatalf("nobody was told what to do: %s", d.seen)
+		}
+		last := told[len(told)-1]
+		if err := os.WriteFile(filepath.Join(directory, last[2]), []byte(last[1]), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		d.send("")
+	}
+	d.expect("Successfully received certificate.").expect("This certificate will not be renewed automatically").end(0)
+
+	// A wildcard is proven in the DNS alone.
+	s.talk(s.ca("certonly", "-d", "*.a.example")...).expect("it looks into the DNS alone").expect("Do by hand").
+		send("c").expect("cancelled by the user").end(1)
+	s.talk(s.ca("certonly", "-d", "*.a.example", "--manual")...).expect("Put a TXT record into the DNS").expect("_acme-challenge.a.example.").
+		expect("Press Enter to Continue").press("\x03").expect("exiting due to user request").end(1)
+}
+
+// file is what the instructions say about one.
+var file = regexp.MustCompile(`Make a file that holds just this: (\S+) and .*? at this address: http://\S+/acme-challenge/(\S+)`)
 
 func TestSeveralAccounts(t *testing.T) {
 	s := newStation(t)
