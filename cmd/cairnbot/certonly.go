@@ -43,7 +43,7 @@ func (a *app) prepare(ctx context.Context) (*task, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.params.Authenticator != "" && a.certName == "" {
+	if (s.params.Authenticator != "" || len(s.methods) > 0) && a.certName == "" {
 		if err := a.askAccount(ctx, &s); err != nil {
 			return nil, err
 		}
@@ -99,13 +99,10 @@ func (a *app) askProof(ctx context.Context, t *task) error {
 			return err
 		}
 	}
-	if names := s.provenBy("webroot", t.plan.Identifiers); len(names) > 0 {
-		return a.askWebroots(ctx, &s, names)
+	if err := a.askWebroots(ctx, &s, s.provenBy("webroot", t.plan.Identifiers)); err != nil || !isDNS(s.params.Authenticator) {
+		return err
 	}
-	if isDNS(s.params.Authenticator) {
-		return a.askCredentials(ctx, &s, s.params.Authenticator)
-	}
-	return nil
+	return a.askCredentials(ctx, &s, s.params.Authenticator)
 }
 
 // refresh reads again what is to be replaced: while somebody thought, another run may have renewed it.

@@ -15,7 +15,6 @@ import (
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/ask"
 	"github.com/cairn-ca/cairn/internal/bot/command"
-	"github.com/cairn-ca/cairn/internal/bot/lineage"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 )
 
@@ -62,10 +61,8 @@ func (a *app) obtainAndInstall(ctx context.Context) error {
 	case !yes:
 		return without
 	}
-	if err := a.certonly(ctx); err != nil {
-		return err
-	}
-	return nil
+	a.installByHand = true
+	return a.certonly(ctx)
 }
 
 // guide leads somebody who has said nothing yet to a first certificate, or to the next one.
@@ -74,6 +71,8 @@ func (a *app) guide(ctx context.Context) error {
 		"names, from which CA, and how the CA sees that the names are yours. Each question\n" +
 		"says which option would have answered it. Nothing is changed before you have\n" +
 		"seen a summary. Ctrl-C ends it at any time.")
+	a.installByHand = true
+	a.finishJobs(ctx)
 	if err := a.askNames(ctx); err != nil {
 		return err
 	}
@@ -86,11 +85,7 @@ func (a *app) guide(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := a.carryOut(ctx, t); err != nil {
-		return err
-	}
-	a.sayByHand(t)
-	return nil
+	return a.carryOut(ctx, t)
 }
 
 // askServer asks which CA the certificate is to come from, unless the options or an existing certificate say so.
@@ -287,21 +282,6 @@ func (s *settings) describeMethod() string {
 		return "you do what you are told (manual)"
 	}
 	return s.params.Authenticator
-}
-
-// sayByHand says how a web server is told of the certificate.
-func (a *app) sayByHand(t *task) {
-	l, err := a.store.Load(t.plan.Lineage)
-	if err != nil {
-		return // it is said elsewhere where it is
-	}
-	if a.scheduled() {
-		a.say("NEXT STEPS:")
-	}
-	certificate, key := l.Path(lineage.Fullchain), l.Path(lineage.Key)
-	a.say("- Tell your server to use it. nginx, in the server block:\n    listen 443 ssl;\n    ssl_certificate %s;\n    ssl_certificate_key %s;", certificate, key)
-	a.say("  Apache, in the virtual host for port 443:\n    SSLEngine on\n    SSLCertificateFile %s\n    SSLCertificateKeyFile %s", certificate, key)
-	a.say("- Have it read the new certificate after each renewal: %s reconfigure --cert-name %s --deploy-hook 'systemctl reload nginx'", a.name, t.plan.Lineage)
 }
 
 // tryServer fetches the CA's directory.

@@ -106,6 +106,10 @@ func TestWebrootQuestions(t *testing.T) {
 		t.Errorf("%v\n%s", err, conf)
 	}
 	s.quietly("renew", "--force-renewal", "--ca-bundle", s.pebble.Bundle)
+
+	// A rule for a name leaves its directory open.
+	d = s.talk(s.ca("certonly", "-d", "c.example", "--method", "c.example=webroot")...)
+	d.expect("Input the webroot for c.example:").send(s.path("www")).expect("Successfully received").end(0)
 }
 
 func TestByHand(t *testing.T) {
@@ -134,7 +138,7 @@ func TestByHand(t *testing.T) {
 	s.talk(s.ca("certonly", "-d", "*.a.example")...).expect("it looks into the DNS alone").expect("Do by hand").
 		send("c").expect("cancelled by the user").end(1)
 	s.talk(s.ca("certonly", "-d", "*.a.example", "--manual")...).expect("Put a TXT record into the DNS").expect("_acme-challenge.a.example.").
-		expect("Press Enter to Continue").press("\x03").expect("exiting due to user request").end(1)
+		expect("Press Enter to Continue").press("\x03").expect("Exiting due to user request.").end(1)
 }
 
 // file is what the instructions say about one.
@@ -227,4 +231,12 @@ func TestADryRunIsAlwaysDue(t *testing.T) {
 	if text := s.quietly(s.ca("certonly", "-n", "--standalone", "-d", "a.example", "--dry-run")...); !strings.Contains(text, "The dry run was successful.") {
 		t.Error(text)
 	}
+}
+
+func TestRunWithoutInstaller(t *testing.T) {
+	s := newStation(t)
+	plain := s.ca("-d", "a.example", "--standalone", "--agree-tos", "-m", "you@mail.example")
+	s.talk(plain...).expect("get the certificate alone").expect("(Y)es/(N)o: ").send("n").expect("you probably want to use the \"certonly\" command").end(1)
+	s.talk(plain...).expect("get the certificate alone").expect("(Y)es/(N)o: ").send("").expect("Successfully received").
+		expect("ssl_certificate " + s.path("etc/live/a.example/fullchain.pem;")).expect("reconfigure --cert-name a.example").end(0)
 }

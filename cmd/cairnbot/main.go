@@ -143,14 +143,15 @@ type app struct {
 	hooks   *hooks
 	shared  *shared
 	// deployments are what becomes of the new certificates of the run; listeners and sites are shared by its proofs.
-	deployments *deployments
-	listeners   *solve.Listeners
-	sites       *solve.Sites
-	hooksDir    string // where the scripts around renewals are, if not below configDir
-	ask         *ask.Asker
-	result      any              // what --json prints as the outcome of the verb: a struct with tags
-	preparing   bool             // nothing has been begun yet, while questions are asked
-	placed      *lineage.Lineage // what the verb ended with, for what comes after
+	deployments   *deployments
+	listeners     *solve.Listeners
+	sites         *solve.Sites
+	hooksDir      string // where the scripts around renewals are, if not below configDir
+	ask           *ask.Asker
+	result        any              // what --json prints as the outcome of the verb: a struct with tags
+	preparing     bool             // nothing has been begun yet, while questions are asked
+	placed        *lineage.Lineage // what the verb ended with, for what comes after
+	installByHand bool             // nobody but a person tells the server of the certificate
 	// newcomer is the account that is to be made, once the questions about it are answered.
 	newcomer *newcomer
 	// dnsShared is what all certificates that are proven by the DNS have in common.

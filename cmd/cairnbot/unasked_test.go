@@ -159,7 +159,7 @@ func TestInterruptAndEndOfInput(t *testing.T) {
 	list = append(list, question{name: "port", args: s.ca("certonly", "--standalone", "-d", "e.example")})
 	prompts["port"] = "(R)etry/(C)ancel: "
 	for _, q := range list {
-		s.talkPast(q, prompts[q.name]).press("\x03").expect("xiting due to user request").end(1)
+		s.talkPast(q, prompts[q.name]).press("\x03").expect("Exiting due to user request.").end(1)
 		s.talkPast(q, prompts[q.name]).press("\x04").expect("the input ended before the question").end(1)
 	}
 	for _, dir := range []string{"etc", "lib", "log", "fresh"} {
