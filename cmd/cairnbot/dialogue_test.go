@@ -41,9 +41,10 @@ type station struct {
 	size   pty.Winsize
 }
 
-func newStation(t *testing.T, settings ...string) *station {
+// newStation has a Pebble with these arguments.
+func newStation(t *testing.T, arguments ...string) *station {
 	t.Helper()
-	pebble, err := pebbletest.Start(t.TempDir(), append([]string{"PEBBLE_AUTHZREUSE=0"}, settings...)...)
+	pebble, err := pebbletest.StartConfig(pebbletest.Config{Directory: t.TempDir(), Environment: []string{"PEBBLE_AUTHZREUSE=0"}, Arguments: arguments})
 	if err != nil {
 		t.Fatal(err)
 	}

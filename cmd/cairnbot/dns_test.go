@@ -25,7 +25,16 @@ func startDNS(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(d.Stop)
 	zone, err := d.Zone(args[0], "127.0.0.2", "127.0.0.3")
 	ts.Check(err)
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	api := recordAPI(zone)
+	ts.Defer(api.Close)
+	ts.Setenv("RESOLVER", d.Resolver())
+	ts.Setenv("DNSAPI", api.URL)
+	ts.Value(zones{}).(map[string]*dnstest.Zone)[args[0]] = zone
+}
+
+// recordAPI is what lego's provider httpreq talks to.
+func recordAPI(zone *dnstest.Zone) *httptest.Server {
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var record struct{ FQDN, Value string }
 		user, password, _ := r.BasicAuth()
 		if err := json.NewDecoder(r.Body).Decode(&record); err != nil || user != "me" || password != "secret" {
@@ -40,10 +49,6 @@ func startDNS(ts *testscript.TestScript, _ bool, args []string) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		}
 	}))
-	ts.Defer(api.Close)
-	ts.Setenv("RESOLVER", d.Resolver())
-	ts.Setenv("DNSAPI", api.URL)
-	ts.Value(zones{}).(map[string]*dnstest.Zone)[args[0]] = zone
 }
 
 // zones is the key of the zones of a script, by their names.

@@ -223,9 +223,16 @@ func proofOptions(s *settings, names []string) []string {
 	for _, w := range s.params.WebrootMap {
 		roots[w.Name] = w.Path
 	}
-	pieces, last := []string{"--" + s.params.Authenticator}, ""
+	method := s.params.Authenticator
+	pieces, last := []string{"--" + method}, ""
+	if isDNS(method) {
+		pieces = []string{"--dns " + quote(strings.TrimPrefix(method, "dns-"))}
+		if path := s.params.Plugin[dnsKey(method, "credentials")]; path != "" {
+			pieces = append(pieces, credentialsFlag(method)+" "+quote(path))
+		}
+	}
 	for _, name := range names {
-		if root := roots[name]; s.params.Authenticator == "webroot" && root != "" && root != last {
+		if root := roots[name]; method == "webroot" && root != "" && root != last {
 			pieces, last = append(pieces, "-w "+quote(root)), root
 		}
 		pieces = append(pieces, "-d "+quote(name))
@@ -280,6 +287,9 @@ func (s *settings) describeMethod() string {
 		return "files for your web server, " + strings.Join(roots, ", ") + " (webroot)"
 	case "manual":
 		return "you do what you are told (manual)"
+	}
+	if path := s.params.Plugin[dnsKey(s.params.Authenticator, "credentials")]; path != "" {
+		return fmt.Sprintf("records in the DNS, with the keys in %s (%s)", path, s.params.Authenticator)
 	}
 	return s.params.Authenticator
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/ask"
+	"github.com/cairn-ca/cairn/internal/bot/dns/registry"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 	"github.com/cairn-ca/cairn/internal/bot/solve"
 )
@@ -95,7 +96,7 @@ func (a *app) askMethod(ctx context.Context, names []acme.Identifier) error {
 	if !a.ask.Interactive(false) {
 		return errNoMethod
 	}
-	list := a.possible(ways(names, lookAt(ctx, a.httpAddress, a.httpPort), a.httpPort))
+	list := ways(names, lookAt(ctx, a.httpAddress, a.httpPort), a.httpPort)
 	items := make([]string, len(list))
 	for i, w := range list {
 		items[i] = fmt.Sprintf("%s (%s)", w.title, w.name)
@@ -195,16 +196,44 @@ func guessWebroot(name string, exists func(string) bool) string {
 	return ""
 }
 
-// possible leaves out what this program does not know yet.
-func (a *app) possible(list []way) []way {
-	return slices.DeleteFunc(list, func(w way) bool { return w.name == "dns" })
-}
-
-// take notes the method that was chosen, and asks what it needs.
-func (a *app) take(_ context.Context, name string) error {
+// take notes the method that was chosen, and asks what chooses it in full.
+func (a *app) take(ctx context.Context, name string) error {
+	if name == "dns" {
+		return a.askProvider(ctx)
+	}
 	a.authenticator = name
 	a.set("authenticator")
 	return nil
+}
+
+// askProvider asks who has the records of the names.
+func (a *app) askProvider(ctx context.Context) error {
+	name, err := a.ask.Input(ctx, ask.Input{
+		Question: ask.Question{
+			Text: "Which DNS provider has the records of your domain? Such as cloudflare, hetzner, ovh, route53; rfc2136 for a server of your own. \"?\" lists all.",
+			Flag: "--dns PROVIDER",
+		},
+		Check: checkProvider,
+	})
+	if err != nil {
+		return err
+	}
+	return (&providerName{a.options}).Set(name)
+}
+
+func checkProvider(answer string) (string, error) {
+	name := strings.ToLower(strings.TrimPrefix(answer, "dns-"))
+	if name == "?" {
+		var names []string
+		for _, entry := range registry.Entries() {
+			names = append(names, entry.Name)
+		}
+		return "", errors.New("these are known: " + strings.Join(names, ", "))
+	}
+	if _, ok := registry.Find(name); !ok || name == "" {
+		return "", fmt.Errorf("there is no DNS provider %q%s", answer, resembling(name))
+	}
+	return name, nil
 }
 
 // patient is a standalone server that asks what to do where its port is taken.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/ask"
+	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
 func TestReadNames(t *testing.T) {
@@ -145,6 +146,33 @@ func TestContinuedCommandIsOne(t *testing.T) {
 	for line := range strings.Lines(command) {
 		if len(line) > 80 {
 			t.Errorf("too long: %q", line)
+		}
+	}
+}
+
+func TestProofOptions(t *testing.T) {
+	for _, test := range []struct {
+		params lineage.Params
+		want   string
+	}{
+		{lineage.Params{Authenticator: "standalone"}, "--standalone -d a.example -d '*.b.example'"},
+		{lineage.Params{Authenticator: "webroot", WebrootMap: []lineage.Webroot{{Name: "a.example", Path: "/w w"}, {Name: "*.b.example", Path: "/w w"}}},
+			"--webroot -w '/w w' -d a.example -d '*.b.example'"},
+		{lineage.Params{Authenticator: "dns-cloudflare", Plugin: map[string]string{"dns_cloudflare_credentials": "/k.ini"}},
+			"--dns cloudflare --dns-cloudflare-credentials /k.ini -d a.example -d '*.b.example'"},
+		{lineage.Params{Authenticator: "dns-httpreq", Plugin: map[string]string{"dns_httpreq_credentials": "/k.ini"}},
+			"--dns httpreq --dns-credentials /k.ini -d a.example -d '*.b.example'"},
+		{lineage.Params{Authenticator: "manual"}, "--manual -d a.example -d '*.b.example'"},
+	} {
+		s := &settings{params: test.params}
+		if got := strings.Join(proofOptions(s, []string{"a.example", "*.b.example"}), " "); got != test.want {
+			t.Errorf("%s", got)
+		}
+		if _, _, err := (process{}).parse(append([]string{"certonly"}, shellWords(t, test.want)...)); err != nil {
+			t.Errorf("%s: %v", test.want, err)
+		}
+		if s.describeMethod() == "" {
+			t.Errorf("%s has no description", test.params.Authenticator)
 		}
 	}
 }

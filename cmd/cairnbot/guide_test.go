@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/cairn-ca/cairn/internal/bot/dns/dnstest"
 )
 
 func TestGuide(t *testing.T) {
@@ -139,6 +141,39 @@ func TestByHand(t *testing.T) {
 		send("c").expect("cancelled by the user").end(1)
 	s.talk(s.ca("certonly", "-d", "*.a.example", "--manual")...).expect("Put a TXT record into the DNS").expect("_acme-challenge.a.example.").
 		expect("Press Enter to Continue").press("\x03").expect("Exiting due to user request.").end(1)
+}
+
+func TestProviderQuestions(t *testing.T) {
+	d, err := dnstest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Stop)
+	zone, err := d.Zone("example.org", "127.0.0.2", "127.0.0.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := recordAPI(zone)
+	t.Cleanup(api.Close)
+	s := newStation(t, "-dnsserver", d.Resolver())
+	for name, text := range map[string]string{
+		"keys.ini": "dns_httpreq_endpoint = " + api.URL + "\ndns_httpreq_username = me\ndns_httpreq_password = secret\n", "empty.ini": "",
+	} {
+		if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	talk := s.talk(s.ca("certonly", "--agree-tos", "-m", "you@mail.example", "-d", "*.example.org", "--dns-resolver", d.Resolver())...)
+	talk.expect("it looks into the DNS alone").expect("1: Add records to the DNS").expect("2: Do by hand").send("")
+	talk.expect("Which DNS provider").expect("on the command line: --dns PROVIDER").send("cloudfare").expect("there is no DNS provider").
+		send("?").expect("these are known: ").expect("cloudflare").expect("(Enter 'c' to cancel): ").send("httpreq")
+	talk.expect("Input the path to your").expect("credentials INI file").send("/nonexistent").expect("** Invalid input **").
+		send("empty.ini").expect("** Invalid input **").expect("Missing property").send("keys.ini")
+	talk.expect("Successfully received certificate.").end(0)
+	conf, err := os.ReadFile(s.path("etc/renewal/example.org.conf"))
+	if err != nil || !strings.Contains(string(conf), "dns_httpreq_credentials = "+s.path("keys.ini")) {
+		t.Errorf("%v\n%s", err, conf)
+	}
 }
 
 // file is what the instructions say about one.
