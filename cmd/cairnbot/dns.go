@@ -173,23 +173,24 @@ var dnsChallenges = []acme.ChallengeType{acme.DNS01, acme.DNSAccount01, acme.DNS
 
 // dnsSolver makes what proves control of names by records, with a method of that kind.
 func (a *app) dnsSolver(s *settings, method string, names []acme.Identifier, preferred []acme.ChallengeType) (renew.Solver, error) {
-	types := dnsChallenges[:2]
-	if len(preferred) > 0 {
-		var err error
-		if types, err = s.kinds(method, preferred, dnsChallenges...); err != nil {
-			return nil, err
-		}
+	types, err := s.dnsTypes(method, preferred)
+	if err != nil {
+		return nil, err
 	}
 	resolver, err := a.dnsResolver(s.dns.resolvers)
 	if err != nil {
 		return nil, err
 	}
-	router, err := a.dnsRouter(s, method, resolver)
-	if err != nil {
-		return nil, a.explainDNS(err)
-	}
-	if err := checkProviders(router, names); err != nil {
-		return nil, a.explainDNS(err)
+	route := noProvider
+	if s.needsProvider(types) {
+		router, err := a.dnsRouter(s, method, resolver)
+		if err == nil {
+			err = checkProviders(router, names)
+		}
+		if err != nil {
+			return nil, a.explainDNS(err)
+		}
+		route = router.Route
 	}
 	if s.records == nil {
 		s.records = new(dnsProof)
@@ -199,12 +200,30 @@ func (a *app) dnsSolver(s *settings, method string, names []acme.Identifier, pre
 		persist.Missing = a.sayPersist
 	}
 	return dns.NewSolver(dns.Config{
-		Route: router.Route, Resolver: resolver, Types: types, NoCheck: s.dns.noCheck, Persist: persist, Log: a.log,
+		Route: route, Resolver: resolver, Types: types, NoCheck: s.dns.noCheck, Persist: persist, Log: a.log,
 		Waiting: func(limit time.Duration) {
 			a.say("Waiting %d seconds for DNS changes to propagate, at most", int(limit.Seconds()))
 		},
 	})
 }
+
+// dnsTypes are the challenges that a method answers: as preferred, where it can, and dns-persist-01 only for who asks for it.
+func (s *settings) dnsTypes(method string, preferred []acme.ChallengeType) ([]acme.ChallengeType, error) {
+	switch {
+	case method == byPersist:
+		return []acme.ChallengeType{acme.DNSPersist01}, nil
+	case len(preferred) == 0:
+		return dnsChallenges[:2], nil
+	}
+	return s.kinds(method, preferred, dnsChallenges...)
+}
+
+// needsProvider reports whether records are to be made for challenges. That of dns-persist-01 is there, or people make it.
+func (s *settings) needsProvider(types []acme.ChallengeType) bool {
+	return s.dns.persistCreate || !slices.Equal(types, []acme.ChallengeType{acme.DNSPersist01})
+}
+
+func noProvider(...string) (*dns.Route, error) { return nil, dns.ErrNoProfile }
 
 // checkProviders has the provider of each name made, before anything is asked of the CA. A name without a profile of its
 // own may yet be an alias of one that has.
@@ -294,7 +313,7 @@ func (a *app) routerConfig(s *settings, method string, resolver *dns.Resolver) d
 	}
 	config.Profiles = sync.OnceValues(func() (*dns.Profiles, error) {
 		profiles, err := config.Credentials.Profiles(config.Credentials.Expand(path))
-		if errors.Is(err, fs.ErrNotExist) && s.dns.profiles == "" && s.dns.profile == "" && method != byProfiles {
+		if errors.Is(err, fs.ErrNotExist) && s.dns.profiles == "" && s.dns.profile == "" && method != byProfiles && method != byPersist {
 			return nil, nil // nobody has asked for it
 		}
 		return profiles, err
@@ -341,7 +360,7 @@ func (a *app) chooseProvider(s *settings, method string, c *dns.RouterConfig) (e
 		c.Propagation = dns.Limit(n)
 	}
 	switch method {
-	case byProfiles:
+	case byProfiles, byPersist:
 		return entry, nil
 	case "dns-multi":
 		if c.File == "" {
@@ -408,6 +427,13 @@ func credentialsQuestion(entry dns.Entry) string {
 
 // askCredentials asks for the file with the keys of a method, where it needs one.
 func (a *app) askCredentials(ctx context.Context, s *settings, method string) error {
+	preferred, err := solve.ParseChallenges(s.params.PreferredChallenges)
+	if err != nil {
+		return err
+	}
+	if types, err := s.dnsTypes(method, preferred); err != nil || !s.needsProvider(types) || method == byProfiles || method == byPersist {
+		return err
+	}
 	c := a.routerConfig(s, method, nil)
 	entry, err := a.chooseProvider(s, method, &c)
 	if err != nil {

@@ -91,6 +91,7 @@ func (r *round) judge(ctx context.Context, i int) bool {
 		return false
 	}
 	o.fullchain = l.Path(lineage.Fullchain)
+	a.watchPersist(l, now())
 	if o.verdict, _, err = a.look(ctx, l, true); err != nil {
 		o.err = err
 		a.renewalFailed(o.name, err)

@@ -66,8 +66,9 @@ func tableProviders() []option {
 	row := func(name, arg, help, fallback string, target func(*options) any) option {
 		return option{Name: name, Arg: arg, Topics: []string{topicDNS}, Help: help, Default: fallback, Target: target}
 	}
-	first := row("dns", "PROVIDER", `answer the CA by records at a DNS provider: one of almost two hundred (docs/dns.md), "responder" for a `+
-		`name server of our own, or "profiles" for whichever the file with profiles says`, "", func(o *options) any { return &providerName{o} })
+	first := row("dns", "PROVIDER", `answer the CA by records at a DNS provider: one of almost two hundred (docs/dns.md), "responder" for a name server of our `+
+		`own, "profiles" for whichever the file with profiles says, or "persist" for a record that stays (dns-persist-01)`, "",
+		func(o *options) any { return &providerName{o} })
 	first.Topics = append(first.Topics, topicPlugins, "run", "certonly")
 	resolvers := row("dns-resolver", "ADDRESS", "the resolver that finds the servers of zones; may be repeated", "the system's",
 		func(o *options) any { return &serverList{&o.dns.resolvers} })
@@ -129,14 +130,17 @@ type dnsOptions struct {
 // byProfiles is the method that leaves the choice of a provider to the file with profiles.
 const byProfiles = "dns-profiles"
 
+// byPersist is the method that has the record of dns-persist-01 alone, which needs nobody's keys once it is there.
+const byPersist = "dns-persist"
+
 // providerName takes --dns.
 type providerName struct{ o *options }
 
 // Set chooses the method of certbot's that does the same, so that certbot can go on with the file.
 func (p *providerName) Set(text string) error {
 	name := strings.TrimPrefix(text, "dns-") // not in lower case: it can have a path in it
-	if strings.EqualFold(name, "profiles") {
-		return (&choice{p.o, byProfiles}).Set("")
+	if method := "dns-" + strings.ToLower(name); method == byProfiles || method == byPersist {
+		return (&choice{p.o, method}).Set("")
 	}
 	entry, ok := registry.Find(name)
 	if !ok {

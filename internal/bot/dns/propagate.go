@@ -14,6 +14,7 @@ import (
 type expectation struct {
 	place Place
 	shown func(values []string) bool
+	count int // how many values of ours there are to be
 }
 
 // Lack says which server did not show what it should, and what it said instead.
@@ -159,6 +160,8 @@ func (r *Resolver) look(ctx context.Context, c *check) {
 		c.why = "it answered " + rcode(reply)
 	case len(values) == 0:
 		c.why = "it has no TXT record there"
+	case !c.want.shown(values) && c.want.count > len(values):
+		c.why = fmt.Sprintf("it has %d of %d TXT records there; a service that keeps one alone needs a certificate of its own for the wildcard", len(values), c.want.count)
 	case !c.want.shown(values):
 		c.why = fmt.Sprintf("it has other TXT records there, %d", len(values))
 	default:

@@ -208,6 +208,7 @@ func (s *Solver) Wait(ctx context.Context, challenges []renew.Challenge) error {
 	wants := make([]expectation, 0, len(byName))
 	for name, want := range byName {
 		all := values[name]
+		want.count = len(all)
 		want.shown = func(seen []string) bool {
 			return !slices.ContainsFunc(all, func(value string) bool { return !slices.Contains(seen, value) })
 		}

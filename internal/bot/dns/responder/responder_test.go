@@ -10,9 +10,11 @@ import (
 
 	wire "github.com/miekg/dns"
 
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/dns"
 	"github.com/cairn-ca/cairn/internal/bot/dns/dnstest"
 	"github.com/cairn-ca/cairn/internal/bot/dns/responder"
+	"github.com/cairn-ca/cairn/internal/bot/renew"
 )
 
 // free is an address at which nobody listens at the moment.
@@ -331,4 +333,50 @@ func FuzzAnswer(f *testing.F) {
 		}
 		ask(t, "tcp", address, new(wire.Msg).SetQuestion(here.Name, wire.TypeTXT)) // it is still there
 	})
+}
+
+// A proof by a zone that is delegated to us.
+func TestProof(t *testing.T) {
+	d, err := dnstest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Stop)
+	if _, err := d.Zone("example.org", "127.0.0.2"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Delegate("_acme-challenge.example.org", "127.0.0.9"); err != nil {
+		t.Fatal(err)
+	}
+	resolver, err := dns.NewResolver(dns.ResolverConfig{Servers: []string{d.Resolver()}, Port: d.Port, Timeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := responder.New(responder.Config{Addresses: []string{fmt.Sprintf("127.0.0.9:%d", d.Port)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := &dns.Route{Entry: responder.Entry(), Provider: r}
+	solver, err := dns.NewSolver(dns.Config{Route: func(...string) (*dns.Route, error) { return route, nil }, Resolver: resolver})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof := renew.Challenge{Type: acme.DNS01, Identifier: acme.IdentifierFor("example.org"), Token: "x", KeyAuthorization: "x.y"}
+	if err := solver.Present(t.Context(), proof); err != nil {
+		t.Fatal(err)
+	}
+	if err := solver.Wait(t.Context(), []renew.Challenge{proof}); err != nil {
+		t.Fatal(err)
+	}
+	reply := ask(t, "tcp", d.Resolver(), new(wire.Msg).SetQuestion("_acme-challenge.example.org.", wire.TypeTXT))
+	if got := short(reply); got != "TXT "+acme.DNS01Value("x.y") {
+		t.Errorf("the resolver says %s", got)
+	}
+	if err := solver.CleanUp(t.Context(), proof); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.9:%d", d.Port)); err == nil {
+		_ = conn.Close()
+		t.Error("it still listens")
+	}
 }
