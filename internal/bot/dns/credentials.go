@@ -106,7 +106,24 @@ func (c *Credentials) File(e Entry, path string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.files(e, values); err != nil {
+		return nil, err
+	}
 	return values, e.missing(values, path)
+}
+
+// files looks at the files with secrets that settings name, which the provider reads itself.
+func (c *Credentials) files(e Entry, values map[string]string) error {
+	for _, key := range e.Keys {
+		if !key.File || values[key.Name] == "" {
+			continue
+		}
+		values[key.Name] = c.Expand(values[key.Name])
+		if _, err := c.read(values[key.Name]); err != nil {
+			return fmt.Errorf("reading the file that %s names: %w", key.Name, err)
+		}
+	}
+	return nil
 }
 
 // taken says how a section is read.
@@ -328,7 +345,7 @@ func (c *Credentials) FromEnvironment(e Entry) (map[string]string, error) {
 		}
 		values[key.Name] = strings.TrimRight(string(content), "\r\n")
 	}
-	return values, nil
+	return values, c.files(e, values)
 }
 
 // Multi reads which provider a file of the plugin dns-multi is for.

@@ -69,6 +69,8 @@ type Key struct {
 	Also []string
 	// Parts are the names of settings in such files, whole, that make it up together, with a dot between them.
 	Parts []string
+	// File is set if it is the path of a file with secrets, in which "~" is the home directory, and which others must not read.
+	File bool
 	// Many is set if there can be several of it, each with a number behind the name: zone1, zone2. Values has them so.
 	Many bool
 	// Needed is set for what a provider cannot do without. Where one of several sets

@@ -134,5 +134,8 @@ func (c *Credentials) Values(e Entry, p Profile) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.files(e, values); err != nil {
+		return nil, err
+	}
 	return values, e.missing(values, p.source)
 }

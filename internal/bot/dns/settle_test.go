@@ -74,3 +74,39 @@ func TestGetter(t *testing.T) {
 		}
 	}
 }
+
+// A setting that names a file with secrets is looked at as the credentials themselves are.
+func TestFilesThatSettingsName(t *testing.T) {
+	entry := dns.Entry{Name: "x", Keys: []dns.Key{{Name: "key_file", File: true, Variable: "X_KEY_FILE"}}}
+	home := t.TempDir()
+	for name, mode := range map[string]os.FileMode{"open": 0o644, "closed": 0o600} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte("secret"), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(home, name+".ini"), []byte("dns_x_key_file = ~/"+name+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, good := range map[string]bool{"open": false, "closed": true} {
+		path := filepath.Join(home, name)
+		for _, strict := range []bool{false, true} {
+			warned := 0
+			c := &dns.Credentials{Home: home, Strict: strict, Warn: func(string) { warned++ }, Lookup: func(string) (string, bool) { return "~/" + name, true }}
+			for where, read := range map[string]func() (map[string]string, error){
+				"file":        func() (map[string]string, error) { return c.File(entry, path+".ini") },
+				"environment": func() (map[string]string, error) { return c.FromEnvironment(entry) },
+			} {
+				values, err := read()
+				if wrong := strict && !good; (err != nil) != wrong || err == nil && values["key_file"] != path {
+					t.Errorf("%s in the %s, strict %t: %v, %v", name, where, strict, values, err)
+				}
+			}
+			if warns := !strict && !good; (warned > 0) != warns {
+				t.Errorf("%s, strict %t: %d warnings", name, strict, warned)
+			}
+		}
+	}
+	if _, err := (&dns.Credentials{Lookup: func(string) (string, bool) { return "/nonexistent", true }}).FromEnvironment(entry); err == nil {
+		t.Error("a file that does not exist was accepted")
+	}
+}

@@ -18,7 +18,7 @@ func Entry() dns.Entry {
 		{Name: "tenant_id", Variable: "AZURE_TENANT_ID", Help: "tenant of the application"},
 		{Name: "sp_client_id", Variable: "AZURE_CLIENT_ID", Help: "ID of the application; without one, this machine's own identity asks"},
 		{Name: "sp_client_secret", Variable: "AZURE_CLIENT_SECRET", Help: "its secret"},
-		{Name: "sp_certificate_path", Variable: "AZURE_CLIENT_CERTIFICATE_PATH", Help: "a file with its certificate and key, instead of a secret"},
+		{Name: "sp_certificate_path", File: true, Variable: "AZURE_CLIENT_CERTIFICATE_PATH", Help: "a file with its certificate and key, instead of a secret"},
 		{Name: "use_workload_identity_credentials", Help: "true asks with the token of AZURE_FEDERATED_TOKEN_FILE"},
 		{Name: "msi_system_assigned", Help: "true asks as the machine"},
 		{Name: "msi_client_id", Help: "asks as one of several identities that the machine has"},

@@ -245,7 +245,7 @@ func Entry() dns.Entry {
 	return dns.Entry{
 		Name: "google", Title: "Google Cloud DNS", Aliases: []string{"gcloud"}, FileKey: "credentials_file",
 		Keys: []dns.Key{
-			{Name: "credentials_file", Variable: "GCE_SERVICE_ACCOUNT_FILE", Help: "JSON file of a service account, or another kind of Google's credentials"},
+			{Name: "credentials_file", File: true, Variable: "GCE_SERVICE_ACCOUNT_FILE", Help: "JSON file of a service account, or another kind of Google's credentials"},
 			{Name: "service_account", Variable: "GCE_SERVICE_ACCOUNT", Help: "what is in that file"},
 			{Name: "project", Variable: "GCE_PROJECT", Help: "project that has the zone"},
 			{Name: "zone", Variable: "GCE_ZONE_ID", Help: "the managed zone's own name; found by domain when it is left out"},

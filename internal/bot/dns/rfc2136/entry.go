@@ -21,7 +21,7 @@ func Entry() dns.Entry {
 			{Name: "name", Variable: "DNSUPDATE_TSIG_KEY", Help: "name of the TSIG key"},
 			{Name: "secret", Variable: "DNSUPDATE_TSIG_SECRET", Help: "its secret, in base64"},
 			{Name: "algorithm", Variable: "DNSUPDATE_TSIG_ALGORITHM", Help: "its algorithm: HMAC-SHA512, HMAC-SHA256, …; HMAC-MD5 when it is left out"},
-			{Name: "key_file", Variable: "DNSUPDATE_TSIG_FILE", Help: "a file that tsig-keygen wrote, instead of name, secret and algorithm"},
+			{Name: "key_file", File: true, Variable: "DNSUPDATE_TSIG_FILE", Help: "a file that tsig-keygen wrote, instead of name, secret and algorithm"},
 			{Name: "sign_query", Help: "sign queries, too: true or false"},
 		},
 		Propagation: time.Minute, TTL: 2 * time.Minute, AnyValue: true,
