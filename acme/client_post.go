@@ -16,9 +16,9 @@ import (
 const (
 	// maxBody bounds an answer: an order of a hundred names is 30 KiB, a long chain 10 KiB.
 	maxBody = 1 << 20
-	// maxNonceTries is how often a request is signed anew after badNonce. Pebble
-	// refuses one nonce in twenty on purpose; ten in a row are a broken server.
-	maxNonceTries = 10
+	// maxNonceTries is how often a request is signed anew after badNonce. Pebble refuses one nonce in twenty on
+	// purpose, and most of them where it is told to; forty in a row are a broken server.
+	maxNonceTries = 40
 )
 
 // signed is a request before it is signed.

@@ -181,7 +181,7 @@ func TestBadNonceForEverEnds(t *testing.T) {
 	if p := problemOf(t, err); p.Type != acme.TypeBadNonce {
 		t.Errorf("got %v", p)
 	}
-	if len(s.nonces) != 10 {
+	if len(s.nonces) != 40 {
 		t.Errorf("%d tries", len(s.nonces))
 	}
 }
