@@ -150,7 +150,7 @@ func (a *app) examine(ctx context.Context, p examined) ([]doctor.Finding, error)
 	if subject.Solver, err = a.triedSolver(&p); err != nil {
 		return nil, err
 	}
-	if t := a.remembered().Load(p.lineage).Trouble; t != nil {
+	if t := a.shared.memory.Load(p.lineage).Trouble; t != nil {
 		subject.Pending = &doctor.Pending{Lineage: p.lineage, Class: string(t.Class), Error: t.Error, Count: t.Count, Next: t.Next, NotBefore: t.NotBefore}
 	}
 	var others []string

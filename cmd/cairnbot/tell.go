@@ -74,9 +74,8 @@ func (a *app) tell(ctx context.Context, started time.Time) (deliver func()) {
 	}
 	run := metrics.Run{Broken: len(broken), At: now, Version: version}
 	var states []notify.State
-	memory := a.remembered()
 	for _, l := range lineages {
-		state, figures, err := judge(l, memory.Load(l.Name), now)
+		state, figures, err := a.judge(ctx, l)
 		if err != nil {
 			a.log.Warn("a certificate cannot be told of", "name", l.Name, "error", err)
 			continue
@@ -100,12 +99,12 @@ func (a *app) tell(ctx context.Context, started time.Time) (deliver func()) {
 	}
 }
 
-// remembered is what is kept of how renewals went.
-func (a *app) remembered() *renew.Memory { return renew.OpenMemory(filepath.Join(a.workDir, "state")) }
-
 // judge puts together what is known of a certificate.
-func judge(l *lineage.Lineage, state renew.State, now time.Time) (notify.State, metrics.Certificate, error) {
-	leaf, err := l.Leaf()
+func (a *app) judge(ctx context.Context, l *lineage.Lineage) (notify.State, metrics.Certificate, error) {
+	forced := a.force
+	a.force = false // what was asked for this once says nothing about when it is due
+	verdict, leaf, err := a.look(ctx, l, false)
+	a.force = forced
 	if err != nil {
 		return notify.State{}, metrics.Certificate{}, err
 	}
@@ -113,32 +112,26 @@ func judge(l *lineage.Lineage, state renew.State, now time.Time) (notify.State, 
 	if err != nil {
 		return notify.State{}, metrics.Certificate{}, err
 	}
-	due, _, _, err := renew.DueOf(l, false, now)
-	if err != nil {
-		return notify.State{}, metrics.Certificate{}, err
-	}
-	if state.Advice != nil && !state.Advice.Moment.IsZero() && state.Advice.Moment.Before(due) {
-		due = state.Advice.Moment
-	}
-	if params.NoAutoRenew {
-		due = time.Time{}
-	}
 	told := notify.State{
 		Lineage: l.Name, Names: values(acme.CertificateIdentifiers(leaf)), Path: l.Path(lineage.Fullchain), Serial: fmt.Sprintf("%x", leaf.SerialNumber),
-		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Server: params.Server,
+		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Server: params.Server, Usual: l.Conf.Own(ownFirst),
 	}
-	figures := metrics.Certificate{Lineage: l.Name, Server: params.Server, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Due: due}
+	figures := metrics.Certificate{Lineage: l.Name, Server: params.Server, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter}
+	attempt := verdict.Attempt()
+	if !attempt.IsZero() { // otherwise it is never due
+		figures.Due = verdict.At
+	}
 	if info, err := os.Stat(l.Path(lineage.Cert)); err == nil {
 		figures.LastSuccess = info.ModTime()
 	}
-	if t := state.Trouble; t != nil {
+	if t := verdict.State.Trouble; t != nil {
 		if t.Class == renew.ClassDeploy {
 			told.Deploy = t.Error
 		} else {
 			told.Failures, told.Problem = t.Count, t.Error
 		}
-		told.Class, told.Next = string(t.Class), t.Next
-		figures.Failures, figures.Class, figures.NextAttempt = t.Count, string(t.Class), t.Next
+		told.Class, told.Next = string(t.Class), attempt
+		figures.Failures, figures.Class, figures.NextAttempt = t.Count, string(t.Class), attempt
 	}
 	return told, figures, nil
 }
