@@ -99,7 +99,7 @@ func run(ctx context.Context, argv []string, p process) int {
 		line.Verb = "run"
 	}
 	a.options, a.verb, a.words, a.bare = o, line.Verb, line.Words, bare(line)
-	a.ask = ask.New(a.questions(terminal, width))
+	a.ask, a.columns = ask.New(a.questions(terminal, width)), width
 	switch {
 	case err != nil:
 		return a.end(err)
@@ -142,6 +142,7 @@ type app struct {
 	store   *lineage.Store
 	hooks   *hooks
 	shared  *shared
+	columns int // of the terminal; 0 where there is none
 	// deployments are what becomes of the new certificates of the run; listeners and sites are shared by its proofs.
 	deployments   *deployments
 	listeners     *solve.Listeners
@@ -244,5 +245,7 @@ func (a *app) say(format string, args ...any) {
 
 // frame is the line that certbot puts around what matters.
 func (a *app) frame() {
-	a.say("- - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - -")
+	a.say(frameLine)
 }
+
+const frameLine = "- - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - -"

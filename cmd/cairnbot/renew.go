@@ -38,6 +38,7 @@ func (a *app) renew(ctx context.Context) error {
 		Parallel: a.parallel, Judge: r.judge, Ready: r.ready, Renew: r.renew, Done: r.said.done,
 	}.Run(ctx, len(names))
 	r.said.end()
+	a.log.Debug("all certificates were looked at", "number", len(names))
 	a.result = a.renewResult(r.outcomes)
 	if err != nil {
 		return err
@@ -114,7 +115,9 @@ func (a *app) attempted(o *renewal, attended bool) bool {
 	switch {
 	case !v.Due(now()):
 		o.skipped = true
-		a.say("Certificate not yet due for renewal")
+		if !a.quiet && !a.json {
+			_, _ = io.WriteString(a.out, "Certificate not yet due for renewal\n") // as for processing
+		}
 		return false
 	case !v.Waits.IsZero() && !attended:
 		o.waits = true
@@ -277,7 +280,7 @@ func (a *app) look(ctx context.Context, l *lineage.Lineage, online bool) (*renew
 		return nil, leaf, err
 	}
 	if a.dryRun { // nothing of what was before counts, and the CA is not the one to ask
-		v, err := renew.Judge(l, leaf, true, renew.State{}, "", now())
+		v, err := renew.Judge(renew.Subject{Lineage: l, Leaf: leaf, Params: &params, Force: true}, renew.State{}, now())
 		return v, leaf, err
 	}
 	state := a.shared.memory.Load(l.Name)
@@ -292,7 +295,7 @@ func (a *app) look(ctx context.Context, l *lineage.Lineage, online bool) (*renew
 	if state.Trouble != nil {
 		asked = a.fingerprint(l, leaf)
 	}
-	v, err := renew.Judge(l, leaf, a.force, state, asked, now())
+	v, err := renew.Judge(renew.Subject{Lineage: l, Leaf: leaf, Params: &params, Force: a.force, Asked: asked}, state, now())
 	return v, leaf, err
 }
 
@@ -314,11 +317,11 @@ func (s *settings) fingerprint(names []acme.Identifier) string {
 // now is the time; tests of what depends on it are those of the rules.
 func now() time.Time { return time.Now() }
 
+// processing says which configuration is looked at. It goes into no log: there may be ten thousand.
 func (a *app) processing(path string) {
-	a.say("")
-	a.frame()
-	a.say("Processing %s", path)
-	a.frame()
+	if !a.quiet && !a.json {
+		_, _ = io.WriteString(a.out, "\n"+frameLine+"\nProcessing "+path+"\n"+frameLine+"\n") // as for say
+	}
 }
 
 // renewalFailed says so at once, for the others may take a while.

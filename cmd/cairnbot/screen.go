@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -12,6 +13,9 @@ type screen struct{ w io.Writer }
 
 // Write passes text on, with a space for each control character but tabs and ends of lines.
 func (s screen) Write(text []byte) (int, error) {
+	if !slices.ContainsFunc(text, func(c byte) bool { return (c < ' ' || c > '~') && c != '\n' && c != '\t' }) {
+		return s.w.Write(text) // as most is
+	}
 	clean := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) || r == '\n' || r == '\t' {
 			return r

@@ -27,6 +27,8 @@ func verbs() []verb {
 		{name: "enhance", help: "add redirects and security headers to a web server that has a certificate", run: (*app).enhance},
 		{name: "install", help: "install a certificate that exists in the web server", run: (*app).install},
 		{name: "certificates", help: "list the certificates on this machine", run: (*app).certificates},
+		{name: "status", help: "show all certificates in a table: what is due, and what has failed", run: (*app).status},
+		{name: "explain", words: 1, help: "say why a certificate is due or not, and when what will happen: explain NAME", run: (*app).explainVerb},
 		{name: "delete", help: "remove a certificate's files", run: (*app).delete},
 		{name: "revoke", help: "have the CA revoke a certificate", run: (*app).revoke},
 		{name: "reconfigure", help: "change how a certificate will be renewed", run: (*app).reconfigure},

@@ -118,10 +118,9 @@ func (m *Memory) read(name string, limit int64, into any) {
 	}
 	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, limit))
-	if err != nil || !json.Valid(text) {
-		return
+	if err == nil {
+		_ = json.Unmarshal(text, into) // which takes nothing of what is no JSON; what of it is understood counts
 	}
-	_ = json.Unmarshal(text, into) // what of it is understood counts
 }
 
 // write replaces a file. It is not synced: the power may take it back, which costs one more question to a

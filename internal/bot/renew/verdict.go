@@ -32,27 +32,31 @@ func (v *Verdict) Attempt() time.Time {
 	return at
 }
 
-// Judge puts together what is live, what the lineage's configuration says, and what is remembered. asked is a
-// Fingerprint of what would be asked for.
-func Judge(l *lineage.Lineage, leaf *x509.Certificate, force bool, state State, asked string, now time.Time) (*Verdict, error) {
-	policy, err := policyOf(l, force)
+// Subject is what is judged.
+type Subject struct {
+	Lineage *lineage.Lineage
+	Leaf    *x509.Certificate // that is live
+	Params  *lineage.Params   // of its configuration
+	Force   bool              // renew it, due or not
+	Asked   string            // a Fingerprint of what would be asked for; "" where nothing has failed
+}
+
+// Judge puts together what is live, what the lineage's configuration says, and what is remembered.
+func Judge(s Subject, state State, now time.Time) (*Verdict, error) {
+	policy, err := policyOf(s.Lineage, s.Params, s.Force)
 	if err != nil {
 		return nil, err
 	}
 	policy.Advice = state.Advice
-	v := &Verdict{Life: Life{NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter}, State: state}
-	v.At, v.Why = Due(leaf, policy, now)
-	v.Waits, v.Holds = state.Trouble.Waits(asked, v.Life, now)
+	v := &Verdict{Life: Life{NotBefore: s.Leaf.NotBefore, NotAfter: s.Leaf.NotAfter}, State: state}
+	v.At, v.Why = Due(s.Leaf, policy, now)
+	v.Waits, v.Holds = state.Trouble.Waits(s.Asked, v.Life, now)
 	return v, nil
 }
 
 // policyOf reads what a lineage's configuration says about when to renew.
-func policyOf(l *lineage.Lineage, force bool) (Policy, error) {
-	params, err := l.Conf.Params()
-	if err != nil {
-		return Policy{}, err
-	}
-	policy := Policy{Force: force, Off: params.NoAutoRenew}
+func policyOf(l *lineage.Lineage, params *lineage.Params, force bool) (policy Policy, err error) {
+	policy = Policy{Force: force, Off: params.NoAutoRenew}
 	if text := l.Conf.RenewBeforeExpiry(); text != "" {
 		policy.Before, err = ParseBefore(text)
 	}
@@ -61,7 +65,11 @@ func policyOf(l *lineage.Lineage, force bool) (Policy, error) {
 
 // DueOf applies Due to what is live, under the lineage's own configuration.
 func DueOf(l *lineage.Lineage, force bool, now time.Time) (at time.Time, why string, expires time.Time, err error) {
-	policy, err := policyOf(l, force)
+	params, err := l.Conf.Params()
+	if err != nil {
+		return never, "", time.Time{}, err
+	}
+	policy, err := policyOf(l, &params, force)
 	if err != nil {
 		return never, "", time.Time{}, err
 	}
