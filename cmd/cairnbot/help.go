@@ -2,129 +2,100 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"strings"
+
+	"github.com/cairn-ca/cairn/internal/bot/command"
 )
 
-const helpHead = `cairnbot gets certificates from an ACME certificate authority, such as Cairn or
+// helpIntro is what a person reads first. NAME becomes the name that we were called by.
+const helpIntro = `NAME gets certificates from an ACME certificate authority, such as Cairn or
 Let's Encrypt, and keeps them renewed. It takes certbot's command line and works
 on certbot's files in /etc/letsencrypt.
 
-usage: cairnbot VERB [options]
+Usage:
+
+  NAME [VERB] [options] [-d NAME] ...
 
 A first certificate, where nothing listens on port 80 yet:
 
-  cairnbot certonly --standalone -d www.example.org -m you@example.org --agree-tos
+  NAME certonly --standalone -d www.example.org -m you@example.org --agree-tos
 
 The same where a web server serves /var/www/html:
 
-  cairnbot certonly --webroot -w /var/www/html -d www.example.org -m you@example.org --agree-tos
+  NAME certonly --webroot -w /var/www/html -d www.example.org --agree-tos
 
 From a CA of your own, whose root certificate is in root.pem:
 
-  cairnbot certonly --standalone -d host.internal --agree-tos \
+  NAME certonly --standalone -d host.internal --agree-tos \
       --server https://ca.internal:8443/directory --ca-bundle root.pem
 
 Your web server finds the result in /etc/letsencrypt/live/www.example.org/:
 fullchain.pem is the certificate, privkey.pem its key. Let cron or a timer run
-"cairnbot renew" twice a day; it does nothing until a renewal is due.
+"NAME renew" twice a day; it does nothing until a renewal is due.
 
-verbs:
 `
 
-// printHelp writes the help to w.
-func printHelp(w io.Writer) {
-	fmt.Fprint(w, helpHead)
-	for _, v := range verbs() {
-		if v.run != nil || v.name == "help" {
-			fmt.Fprintf(w, "  %-14s %s\n", v.name, v.help)
-		}
+// helpOutro ends every help.
+const helpOutro = `
+Long options may be shortened as long as they stay unique. Exit codes: 0 done or
+nothing to do, 1 something failed, 2 the command line was not understood.
+`
+
+// manualDate is when what stands below was last changed.
+const manualDate = "2026-11-29"
+
+// manual is all that we say about our command line.
+func (p process) manual() *command.Manual[options] {
+	name := p.name
+	if name == "" {
+		name = ownName
 	}
-	rows := table()
-	for _, topic := range topics() {
-		started := false
-		for _, row := range rows {
-			if row.Hidden || row.Topics[0] != topic.name {
-				continue
-			}
-			if !started {
-				fmt.Fprintf(w, "\n%s:\n", topic.heading)
-				started = true
-			}
-			printOption(w, &row)
-		}
+	return &command.Manual[options]{
+		Language: language(), Program: name, Version: version, Date: manualDate,
+		Summary: "get certificates from an ACME CA, and keep them renewed",
+		Intro:   strings.ReplaceAll(strings.ReplaceAll(helpIntro, "[-d NAME]", "[-d DOMAIN]"), "NAME", name), Outro: helpOutro,
+		Common: []string{"domains", "cert-name", "standalone", "webroot", "webroot-path", "manual", "email", "agree-tos", "server",
+			"ca-bundle", "non-interactive", "quiet", "json", "dry-run", "staging"},
+		About: aboutVerbs(), Sections: manualSections(name),
 	}
-	fmt.Fprintln(w, "\nLong options may be shortened as long as they stay unique. Exit codes: 0 done or\nnothing to do, 1 something failed, 2 the command line was not understood.")
 }
 
-const (
-	helpColumn = 24 // where the explanations begin
-	helpWidth  = 80
-)
-
-// explanation is what the help says of an option.
-func explanation(row *option) string {
-	if row.Default == "" {
-		return row.Help
+// topics lists the headings of the help but the verbs, in their order.
+func topics() []command.Topic {
+	list := []command.Topic{
+		{Name: topicGeneral, Heading: "general"}, {Name: topicAutomation, Heading: "for scripts, and for certificates that exist already"},
+		{Name: topicSecurity, Heading: "keys and security"}, {Name: topicTesting, Heading: "trials, and unusual networks"},
+		{Name: topicPaths, Heading: "where things are"}, {Name: topicManage, Heading: "certificates on this machine"},
+		{Name: topicMonitoring, Heading: "telling others"}, {Name: topicPlugins, Heading: "how control of the names is proven"},
+		{Name: topicStandalone, Heading: "standalone"}, {Name: topicWebroot, Heading: "webroot"}, {Name: topicManual, Heading: "manual"},
+		{Name: topicDNS, Heading: "records at a DNS provider"},
+		{Name: topicNginx, Heading: "nginx"}, {Name: topicApache, Heading: "apache"},
 	}
-	return row.Help + " (" + row.Default + ")"
-}
-
-// topic is a heading of the help.
-type topic struct{ name, heading string }
-
-// topics lists them in the order of the help. Verbs are topics, too.
-func topics() []topic {
-	list := []topic{
-		{topicGeneral, "general"}, {topicAutomation, "for scripts, and for certificates that exist already"},
-		{topicSecurity, "keys and security"}, {topicTesting, "trials, and unusual networks"}, {topicPaths, "where things are"},
-		{topicManage, "certificates on this machine"},
-	}
-	for _, v := range verbs() {
-		if v.removed == "" && v.name != topicPlugins {
-			list = append(list, topic{v.name, v.name + ": " + v.help})
-		}
-	}
-	list = append(list, topic{topicMonitoring, "telling others"}, topic{topicPlugins, "how control of the names is proven"}, topic{topicStandalone, "standalone"},
-		topic{topicWebroot, "webroot"}, topic{topicManual, "manual"}, topic{topicNginx, "nginx"}, topic{topicApache, "apache"})
-	list = append(list, topic{topicDNS, "records at a DNS provider"})
 	for _, plugin := range dnsPlugins() {
-		list = append(list, topic{"dns-" + plugin.name, "dns-" + plugin.name + ": " + plugin.title})
+		list = append(list, command.Topic{Name: "dns-" + plugin.name, Heading: "dns-" + plugin.name + ": " + plugin.title})
 	}
 	return list
 }
 
-// topicNames are what --help can be asked about.
-func topicNames() []string {
-	names := []string{"all", "commands"}
-	for _, t := range topics() {
-		names = append(names, t.name)
+// completion prints what a shell loads.
+func (a *app) completion() error {
+	if len(a.words) == 0 {
+		return usagef("completion needs the name of a shell: %s", strings.Join(command.Shells(), ", "))
 	}
-	return names
+	return a.manual().Completion(a.out, a.words[0])
 }
 
-// printOption writes one option, with its explanation wrapped beside it.
-func printOption(w io.Writer, row *option) {
-	var names []string
-	if row.Short != "" {
-		names = append(names, "-"+row.Short)
+// man prints a manual page, or the names of all.
+func (a *app) man() error {
+	manual := a.manual()
+	switch {
+	case len(a.words) == 0:
+		return manual.Page(a.out, manual.Program)
+	case a.words[0] == "pages":
+		_, err := fmt.Fprintln(a.out, strings.Join(manual.Pages(), "\n"))
+		return err
+	case manual.Verb(a.words[0]) != nil:
+		return manual.Page(a.out, manual.Program+"-"+manual.Verb(a.words[0]).Name)
 	}
-	names = append(names, "--"+row.Name)
-	head := "  " + strings.Join(names, ", ")
-	if row.Arg != "" {
-		head += " " + row.Arg
-	}
-	if len(head) >= helpColumn {
-		fmt.Fprintln(w, head)
-		head = ""
-	}
-	line := fmt.Sprintf("%-*s", helpColumn, head)
-	for _, word := range strings.Fields(explanation(row)) {
-		if len(line)+len(word) > helpWidth {
-			fmt.Fprintln(w, strings.TrimRight(line, " "))
-			line = strings.Repeat(" ", helpColumn)
-		}
-		line += word + " "
-	}
-	fmt.Fprintln(w, strings.TrimRight(line, " "))
+	return manual.Page(a.out, a.words[0])
 }

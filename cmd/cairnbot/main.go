@@ -104,11 +104,14 @@ func run(ctx context.Context, argv []string, p process) int {
 	case err != nil:
 		return a.end(err)
 	case line.Help:
-		printHelp(p.out)
+		p.manual().Help(p.out, line.Topic)
 		return exitOK
 	case o.version:
 		p.printVersion()
 		return exitOK
+	}
+	if v := findVerb(line.Verb); v.quick != nil {
+		return a.end(v.quick(a))
 	}
 	do, err := verbOf(line.Verb)
 	if err != nil {

@@ -34,11 +34,12 @@ func table() []option {
 
 // language is certbot's command line, with what we add to it.
 func language() *command.Language[options] {
-	l := &command.Language[options]{Options: table(), Topics: topicNames(), Explain: explainUnknown,
+	l := &command.Language[options]{Options: table(), Topics: topics(), Explain: explainUnknown,
 		// certbot's VAR_MODIFIERS: whoever chooses a CA has chosen anew among its accounts.
 		Modifiers: map[string][]string{"account": {"server"}, "server": {"dry-run", "staging"}, "webroot-map": {"webroot-path"}}}
 	for _, v := range verbs() {
-		l.Verbs = append(l.Verbs, command.Verb{Name: v.name, Aliases: v.aliases, Removed: v.removed, Words: v.words})
+		l.Verbs = append(l.Verbs, command.Verb{Name: v.name, Aliases: v.aliases, Help: v.help, Removed: v.removed, Words: v.words,
+			Hidden: v.run == nil && v.quick == nil && v.name != command.HelpVerb})
 	}
 	return l
 }

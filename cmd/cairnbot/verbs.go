@@ -14,6 +14,7 @@ type verb struct {
 	aliases []string
 	help    string
 	run     func(*app, context.Context) error // nil for help, and for what this program cannot do yet: the help leaves that out
+	quick   func(*app) error                  // instead of run, for what needs neither directories nor a log
 	removed string                            // why certbot has it no more
 	words   int                               // how many words may follow it: see app.words
 }
@@ -46,6 +47,8 @@ func verbs() []verb {
 		{name: "edit", help: "add names to a certificate, or remove some", run: (*app).edit},
 		{name: "export", help: "write a certificate in other forms, and keep these up to date", run: (*app).export},
 		{name: "rollover", help: "give an account a new key", run: (*app).rollover},
+		{name: "completion", words: 1, help: "print what makes a shell complete our command lines: completion bash|zsh|fish", quick: (*app).completion},
+		{name: "man", words: 1, help: "print a manual page: man [PAGE]; man pages lists them", quick: (*app).man},
 		{name: command.HelpVerb, help: "show help about a topic"},
 		{name: "update_symlinks", removed: "certbot has given it up: links are put in order by each run"},
 		{name: "config_changes", removed: "certbot has given it up: the web server's settings and backups show what was changed"},

@@ -81,6 +81,8 @@ func (o *Option[T]) names() []string { return append([]string{o.Name}, o.Aliases
 type Verb struct {
 	Name    string
 	Aliases []string
+	Help    string // in one line
+	Hidden  bool   // not in the help
 	Removed string // why it is gone, for one that certbot had
 	Words   int    // how many words may follow it that belong to no option
 }
@@ -89,7 +91,7 @@ type Verb struct {
 type Language[T any] struct {
 	Options []Option[T]
 	Verbs   []Verb
-	Topics  []string // what --help can be asked about, beside the verbs
+	Topics  []Topic // what --help can be asked about, beside the verbs, "all" and "commands"
 	// Explain says more about a long option that is not in the table. It gives "" where it knows nothing.
 	Explain func(name string) string
 	// Modifiers name, for what an option sets, what else counts as setting it (certbot's VAR_MODIFIERS).

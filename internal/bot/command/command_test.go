@@ -57,7 +57,7 @@ func language() *command.Language[words] {
 			{Name: "gone-too", Deprecated: true},
 		},
 		Verbs:     []command.Verb{{Name: "get", Aliases: []string{"fetch"}}, {Name: "put"}, {Name: command.HelpVerb}},
-		Topics:    []string{"all"},
+		Topics:    []command.Topic{{Name: "things"}},
 		Explain:   func(name string) string { return map[string]string{"foreign": "it is another's"}[name] },
 		Modifiers: map[string][]string{"account": {"server"}, "server": {"keep"}},
 	}

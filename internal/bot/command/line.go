@@ -58,7 +58,8 @@ func (l *Language[T]) asksHelp(argv []string, line *Line) bool {
 }
 
 func (l *Language[T]) isTopic(word string) bool {
-	return l.Verb(word) != nil || slices.Contains(l.Topics, word)
+	return word == "all" || word == "commands" || l.Verb(word) != nil ||
+		slices.ContainsFunc(l.Topics, func(t Topic) bool { return t.Name == word })
 }
 
 // word takes a word that belongs to no option.
