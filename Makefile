@@ -15,11 +15,16 @@ STATICCHECK := v0.8.2
 GOVULNCHECK := v1.9.0
 
 .DEFAULT_GOAL := build
-.PHONY: build bench bench-go bench-clients test fuzz soak race lint vuln demo needs pebble step-ca help clean
+.PHONY: build man bench bench-go bench-clients test fuzz soak race lint vuln demo needs pebble step-ca help clean
 
 build: ## bin/cairn and bin/cairnbot: static, reproducible
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
 		-ldflags '-X main.version=$(VERSION)' -o bin/ ./cmd/cairn ./cmd/cairnbot
+
+man: build ## manual pages in bin/man, and completion for bash, zsh and fish in bin/completion
+	@mkdir -p bin/man bin/completion
+	@for page in $$(bin/cairnbot man pages); do bin/cairnbot man $$page >bin/man/$$page.1 || exit; done
+	@for shell in bash zsh fish; do bin/cairnbot completion $$shell >bin/completion/cairnbot.$$shell || exit; done
 
 test: needs pebble step-ca build lint ## everything; installs what the tests need, as root or through sudo
 	-@$(MAKE) --no-print-directory vuln

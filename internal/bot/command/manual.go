@@ -60,7 +60,7 @@ func (m *Manual[T]) Help(w io.Writer, topic string) {
 			fmt.Fprintf(w, "\n%s\n", wrap(about, ""))
 		}
 		m.helpRows(w, "its options", m.under(verb.Name))
-		fmt.Fprintf(w, "\nOptions that every verb takes: %s --help general, paths, testing; all of them: --help all.\n", m.Program)
+		fmt.Fprintf(w, "\nWhat every verb takes: --help general, paths, testing. All options: --help all.\n")
 	default:
 		for _, t := range m.Topics {
 			if t.Name == topic {
@@ -99,9 +99,19 @@ func (m *Manual[T]) allTopics() []Topic {
 	return slices.DeleteFunc(list, func(t Topic) bool { return len(m.at(t.Name)) == 0 })
 }
 
+// home is the first topic of an option that the help shows.
+func (m *Manual[T]) home(o *Option[T]) string {
+	for _, topic := range o.Topics {
+		if v := m.Verb(topic); v == nil || !v.Hidden {
+			return topic
+		}
+	}
+	return o.Topics[0]
+}
+
 // at are the options with their home at a topic; under are those that belong to it, too.
 func (m *Manual[T]) at(topic string) []*Option[T] {
-	return m.rows(func(o *Option[T]) bool { return o.Topics[0] == topic })
+	return m.rows(func(o *Option[T]) bool { return m.home(o) == topic })
 }
 
 func (m *Manual[T]) under(topic string) []*Option[T] {

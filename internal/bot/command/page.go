@@ -101,11 +101,13 @@ func (m *Manual[T]) pageOptions(p *page, rows []*Option[T]) {
 
 // page writes roff and keeps the first error.
 type page struct {
-	w   io.Writer
-	err error
+	w     io.Writer
+	fresh bool // a section has just begun, and so has its paragraph
+	err   error
 }
 
 func (p *page) line(format string, args ...any) {
+	p.fresh = strings.HasPrefix(format, ".SH") || strings.HasPrefix(format, ".SS")
 	if p.err == nil {
 		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
 	}
@@ -118,7 +120,9 @@ func (p *page) text(text string) { p.line("%s", text) }
 
 // paragraph writes one; indented lines in it stay as they are.
 func (p *page) paragraph(text string) {
-	p.line(".PP")
+	if !p.fresh {
+		p.line(".PP")
+	}
 	literal := false
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
