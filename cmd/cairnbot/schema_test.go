@@ -32,7 +32,7 @@ func resultTypes() map[string][]any {
 		"register": {accountJSON{}}, "update_account": {shownAccount{}}, "show_account": {shownAccount{}}, "unregister": {shownAccount{}},
 		"rollover": {shownAccount{}}, "enhance": {installed{}}, "install": {installed{}}, "rollback": {rolledBack{}}, "plugins": {pluginList{}},
 		"doctor": {doctorJSON{}}, "import": {adopt.Report{}}, "notify": {}, "schedule": {scheduleJSON{}}, "rename": {renamed{}},
-		"edit": {certonlyJSON{}},
+		"edit": {certonlyJSON{}}, "reconfigure": {reconfigured{}}, "export": {exported{}},
 	}
 }
 
