@@ -147,6 +147,8 @@ var table = map[string]row{
 		why: "a DNS provider: Google; identities of Amazon's machines are good there, too"},
 	"internal/bot/solve": {ours: []string{"acme", "internal/bot/renew", "internal/bot/hook"}, others: []string{"golang.org/x/net/netutil"},
 		why: "implements what renew declares"},
+	"internal/bot/daemon": {ours: []string{}, others: []string{},
+		why: "when to look again, whatever a look is"},
 	"internal/bot/served": {ours: []string{}, others: []string{},
 		why: "looks at TLS servers, and knows nothing of who asked"},
 	"internal/bot/schedule": {ours: []string{}, others: []string{},

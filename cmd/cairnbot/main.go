@@ -42,10 +42,10 @@ func begin(config []string) int {
 	p.environment = &dns.Environment{Lookup: os.LookupEnv, Set: os.Setenv, Unset: os.Unsetenv}
 	p.config = config
 	p.sockets = handedOver()
-	p.environ = os.Environ() // without what was said of the sockets
+	p.environ = withoutManager(os.Environ())
 	code := run(ctx, os.Args[1:], p)
 	var by *signalled
-	if errors.As(context.Cause(ctx), &by) {
+	if code != exitOK && errors.As(context.Cause(ctx), &by) { // a daemon ends well when it is told to
 		dieOf(by.signal)
 	}
 	return code
@@ -117,7 +117,11 @@ func run(ctx context.Context, argv []string, p process) int {
 	if err != nil {
 		return a.end(err)
 	}
-	err = a.open(do, ctx)
+	if a.argv = argv; a.verb == daemonVerb {
+		err = do(a, ctx)
+	} else {
+		err = a.open(do, ctx)
+	}
 	if err != nil && ctx.Err() != nil {
 		err = phrase("Exiting due to user request.")
 	}
@@ -137,6 +141,7 @@ func (p process) printVersion() {
 type app struct {
 	process
 	*options
+	argv    []string // the whole command line
 	verb    string
 	words   []string // what follows the verb and is no option
 	bare    bool     // nothing was said but where files are
@@ -189,8 +194,10 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 	}
 	started, deliver := time.Now(), func() {}
 	defer func() { deliver() }() // when the locks are given up: others may take their time
-	a.listeners, a.sites = solve.NewListeners(solve.ListenersConfig{Inherited: a.sockets, Log: a.log}), solve.NewSites()
-	defer a.listeners.Close()
+	if a.sites = solve.NewSites(); a.listeners == nil {
+		a.listeners = solve.NewListeners(solve.ListenersConfig{Inherited: a.sockets, Log: a.log})
+		defer a.listeners.Close()
+	}
 	a.shared = newShared(a.workDir)
 	a.store, err = lineage.OpenWithin(ctx, lineage.Dirs{Config: a.configDir, Work: a.workDir, Logs: a.logsDir}, a.lockWait)
 	if err != nil {

@@ -8,11 +8,14 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -54,6 +57,9 @@ func TestMain(m *testing.M) {
 //	takeport NAME       the same, and listens on it
 //	serve DIR PORT      serves the files of DIR over HTTP
 //	servetls DIR PORT   serves TLS with the certificate in DIR as it is now, and as it is again once there is a file reload
+//	notified            listens where a service manager would (NOTIFY_SOCKET)
+//	heard STATE...      waits until it has been told something that begins so, after what was waited for before
+//	handover PORT CMD...  runs a command with that port open, as systemd hands sockets over
 //	hang PORT           accepts connections and says nothing
 //	unhang PORT         ends that
 //	mode MODE FILE...   checks permissions, such as 0600
@@ -65,12 +71,13 @@ func TestScripts(t *testing.T) {
 				e.Setenv(name, "")
 			}
 			e.Values[hanging{}] = make(map[string]func())
+			e.Values[manager{}] = make(map[string]<-chan string)
 			e.Values[zones{}] = make(map[string]*dnstest.Zone)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dns": startDNS, "record": record, "norecord": norecord,
-			"pebble": startPebble, "stepca": startStepCA, "freeport": freePort, "takeport": takePort, "serve": serve, "servetls": serveTLS, "hang": hang, "unhang": unhang, "mode": mode,
+			"pebble": startPebble, "stepca": startStepCA, "freeport": freePort, "takeport": takePort, "serve": serve, "servetls": serveTLS, "handover": handOver, "notified": notified, "heard": heard, "hang": hang, "unhang": unhang, "mode": mode,
 			"schema": checkSchema,
 		},
 	})
@@ -155,6 +162,68 @@ func serveTLS(ts *testscript.TestScript, _ bool, args []string) {
 	server := &http.Server{ErrorLog: log.New(io.Discard, "", 0)} // those who only look hang up
 	go func() { _ = server.Serve(listener) }()                   // ends with Close
 	ts.Defer(func() { _ = server.Close() })
+}
+
+// handOver keeps the port open: the command could not open it itself.
+func handOver(ts *testscript.TestScript, _ bool, args []string) {
+	listener := listen(ts, ":"+args[0], "")
+	defer listener.Close()
+	file, err := listener.(*net.TCPListener).File()
+	ts.Check(err)
+	defer file.Close()
+	command := exec.Command("sh", append([]string{"-c", `export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"`, "sh"}, args[1:]...)...)
+	for _, name := range []string{"PATH", "WORK", "TMPDIR"} {
+		command.Env = append(command.Env, name+"="+ts.Getenv(name))
+	}
+	command.Dir, command.ExtraFiles = ts.MkAbs("."), []*os.File{file}
+	output, err := command.CombinedOutput()
+	ts.Logf("%s", output)
+	ts.Check(err)
+}
+
+// manager is the key of what a service manager is told.
+type manager struct{}
+
+func notified(ts *testscript.TestScript, _ bool, _ []string) {
+	path := ts.MkAbs("notify.sock")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	ts.Check(err)
+	ts.Setenv("NOTIFY_SOCKET", path)
+	states := make(chan string, 1000)
+	go func() {
+		defer close(states)
+		message := make([]byte, 4096)
+		for {
+			n, err := socket.Read(message)
+			if err != nil {
+				return
+			}
+			for state := range strings.Lines(string(message[:n])) {
+				states <- strings.TrimSpace(state)
+			}
+		}
+	}()
+	ts.Defer(func() { _ = socket.Close() })
+	ts.Value(manager{}).(map[string]<-chan string)[""] = states
+}
+
+func heard(ts *testscript.TestScript, _ bool, args []string) {
+	states := ts.Value(manager{}).(map[string]<-chan string)[""]
+	limit := time.After(time.Minute)
+	for _, want := range args {
+		for {
+			var state string
+			select {
+			case state = <-states:
+			case <-limit:
+				ts.Fatalf("not told %s", want)
+			}
+			ts.Logf("told %s", state)
+			if strings.HasPrefix(state, want) {
+				break
+			}
+		}
+	}
 }
 
 func hang(ts *testscript.TestScript, _ bool, args []string) {

@@ -42,6 +42,7 @@ func verbs() []verb {
 		{name: "doctor", words: maxWords, help: "look at all that a certificate needs, before a CA is asked: doctor NAME...", run: (*app).doctor},
 		{name: "import", words: 2, help: "take over from another client: import acme.sh|lego|dehydrated|caddy [DIR]", run: (*app).adopt},
 		{name: "notify", help: "send a test to everybody who is told of renewals (--notify, notify.ini)", run: (*app).tryNotify},
+		{name: daemonVerb, help: "stay, and renew whenever something is due; for services and containers", run: (*app).keepRenewing},
 		{name: "schedule", help: "have renewals started by systemd or cron", run: (*app).schedule},
 		{name: "rename", help: "give a certificate another name", run: (*app).rename},
 		{name: "edit", help: "add names to a certificate, or remove some", run: (*app).edit},
