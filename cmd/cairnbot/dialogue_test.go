@@ -44,7 +44,12 @@ type station struct {
 // newStation has a Pebble with these arguments.
 func newStation(t *testing.T, arguments ...string) *station {
 	t.Helper()
-	pebble, err := pebbletest.StartConfig(pebbletest.Config{Directory: t.TempDir(), Environment: []string{"PEBBLE_AUTHZREUSE=0"}, Arguments: arguments})
+	return stationFor(t, pebbletest.Config{Directory: t.TempDir(), Environment: []string{"PEBBLE_AUTHZREUSE=0"}, Arguments: arguments})
+}
+
+func stationFor(t *testing.T, config pebbletest.Config) *station {
+	t.Helper()
+	pebble, err := pebbletest.StartConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +79,13 @@ const session = `trap : INT; "$0" "$@"; echo "exit code $?!"; read _`
 // talk starts cairnbot at a terminal.
 func (s *station) talk(args ...string) *dialogue {
 	s.t.Helper()
-	d := &dialogue{t: s.t, command: s.prepare(args), output: make(chan []byte, 16)}
+	return s.talkTo(s.prepare(args))
+}
+
+// talkTo starts a command at a terminal.
+func (s *station) talkTo(command *exec.Cmd) *dialogue {
+	s.t.Helper()
+	d := &dialogue{t: s.t, command: command, output: make(chan []byte, 16)}
 	shell, err := exec.LookPath("sh")
 	if err != nil {
 		s.t.Fatal(err)

@@ -189,6 +189,11 @@ func TestSeveralAccounts(t *testing.T) {
 	if err := os.CopyFS(s.path(accounts), os.DirFS(other.path(accounts))); err != nil {
 		t.Fatal(err)
 	}
+	for _, args := range [][]string{{"-n"}, nil} {
+		if got := s.alone(nil, append(s.ca("certonly", "--standalone", "-d", "a.example"), args...)...); got.code != 1 || !strings.Contains(got.text, "--account") {
+			t.Errorf("%q: %+v", args, got)
+		}
+	}
 	d := s.talk(s.ca("certonly", "--standalone")...)
 	d.expect("Please choose an account").expect("on the command line: --account").expect("[1-2] then [enter]").send("3").expect("enter a number from 1 to 2").send("2")
 	d.expect("Please enter the domain name(s)").send("a.example").expect("Successfully received").end(0)
@@ -198,7 +203,13 @@ func TestSeveralAccounts(t *testing.T) {
 func TestPortTaken(t *testing.T) {
 	s := newStation(t)
 	release := occupy(t, s.port())
-	d := s.talk(s.ca("certonly", "--standalone", "--agree-tos", "-m", "you@mail.example", "-d", "a.example")...)
+	plain := s.ca("certonly", "--standalone", "--agree-tos", "-m", "you@mail.example", "-d", "a.example")
+	for _, args := range [][]string{{"-n"}, nil} {
+		if got := s.alone(nil, append(plain, args...)...); got.code != 1 || !strings.Contains(got.text, "--webroot -w DIR") {
+			t.Errorf("%q: %+v", args, got)
+		}
+	}
+	d := s.talk(plain...)
 	d.expect("Could not bind TCP port").expect("(R)etry/(C)ancel: ").send("r").expect("Could not bind TCP port").expect("(R)etry/(C)ancel: ")
 	release()
 	d.send("r").expect("Successfully received").end(0)
