@@ -115,7 +115,7 @@ func (a *app) exportAll(l *lineage.Lineage) error {
 type exported struct {
 	Name     string `json:"name"`
 	PKCS12   string `json:"pkcs12,omitempty"`   // paths
-	Combined string `json:"combined,omitempty"` //
+	Combined string `json:"combined,omitempty"` // PEM: the key, and the certificate with its chain
 	KeyMode  string `json:"key_mode,omitempty"`
 	KeyGroup string `json:"key_group,omitempty"`
 }
