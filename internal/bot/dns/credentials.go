@@ -41,6 +41,11 @@ func (e *UnsafeError) Remedy() string {
 	return "chmod 600 '" + strings.ReplaceAll(e.Path, "'", `'\''`) + "'"
 }
 
+// phrase is an error in certbot's spelling, because people and scripts look for it.
+type phrase string
+
+func (p phrase) Error() string { return string(p) }
+
 // read reads a file with secrets, and looks whether others can.
 func (c *Credentials) read(path string) ([]byte, error) {
 	file, err := os.Open(path)
@@ -317,7 +322,7 @@ func (e Entry) missing(values map[string]string, path string) error {
 	if len(list) > 1 {
 		noun = "properties"
 	}
-	return fmt.Errorf("Missing %s in credentials configuration file %s:%s", noun, path, strings.Join(list, "")) // as certbot says it
+	return phrase(fmt.Sprintf("Missing %s in credentials configuration file %s:%s", noun, path, strings.Join(list, "")))
 }
 
 // FromEnvironment reads the settings of a provider from the variables that lego's users have them in. A
@@ -357,7 +362,8 @@ func (c *Credentials) Multi(path string) (string, error) {
 	}
 	value, _ := document.Root().Get("dns_multi_provider")
 	if value.String() == "" {
-		return "", fmt.Errorf("Missing property in credentials configuration file %s:\n * Property %q not found (should be the name of a DNS provider).", path, "dns_multi_provider")
+		return "", phrase(fmt.Sprintf("Missing property in credentials configuration file %s:\n * Property %q not found (should be the name of a DNS provider).",
+			path, "dns_multi_provider"))
 	}
 	return value.String(), nil
 }

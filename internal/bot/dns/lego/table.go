@@ -158,7 +158,6 @@ import (
 	"github.com/go-acme/lego/v5/providers/dns/simply"
 	"github.com/go-acme/lego/v5/providers/dns/sonic"
 	"github.com/go-acme/lego/v5/providers/dns/spaceship"
-	"github.com/go-acme/lego/v5/providers/dns/stackpath"
 	"github.com/go-acme/lego/v5/providers/dns/syse"
 	"github.com/go-acme/lego/v5/providers/dns/technitium"
 	"github.com/go-acme/lego/v5/providers/dns/tele3"
@@ -191,7 +190,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/bot/dns"
 )
 
-// table has the 183 light providers of lego, by their names.
+// table has the 182 light providers of lego, by their names.
 var table = []row{
 	{name: "abion", title: "Abion", wait: 60, ttl: 120, make: func() (challenge.Provider, error) { return abion.NewDNSProvider() },
 		keys: []dns.Key{
@@ -1724,16 +1723,6 @@ var table = []row{
 		more: []dns.Key{
 			{Name: "ttl", Variable: "SPACESHIP_TTL"},
 			{Name: "http_timeout", Variable: "SPACESHIP_HTTP_TIMEOUT"},
-		},
-	},
-	{name: "stackpath", title: "Stackpath (Deprecated)", wait: 60, ttl: 120, make: func() (challenge.Provider, error) { return stackpath.NewDNSProvider() },
-		keys: []dns.Key{
-			{Name: "client_id", Variable: "STACKPATH_CLIENT_ID"},
-			{Name: "client_secret", Variable: "STACKPATH_CLIENT_SECRET"},
-			{Name: "stack_id", Variable: "STACKPATH_STACK_ID"},
-		},
-		more: []dns.Key{
-			{Name: "ttl", Variable: "STACKPATH_TTL"},
 		},
 	},
 	{name: "syse", title: "Syse", wait: 1200, ttl: 120, make: func() (challenge.Provider, error) { return syse.NewDNSProvider() },

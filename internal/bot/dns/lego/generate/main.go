@@ -65,7 +65,11 @@ func table() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if heavy {
+		gone, err := source.deprecated(name)
+		if err != nil {
+			return nil, err
+		}
+		if heavy || gone {
 			continue
 		}
 		p, err := source.provider(name)

@@ -111,6 +111,26 @@ func (s *sources) heavy(name string) (bool, error) {
 	return heavy, err
 }
 
+// deprecated reports whether lego says so of a provider, as of one whose service is no more.
+func (s *sources) deprecated(name string) (bool, error) {
+	names, err := filepath.Glob(filepath.Join(s.root, "providers", "dns", name, "*.go"))
+	if err != nil {
+		return false, err
+	}
+	for _, name := range names {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			return false, err
+		}
+		for _, decl := range file.Decls {
+			if function, ok := decl.(*ast.FuncDecl); ok && function.Name.Name == "NewDNSProvider" && strings.Contains(function.Doc.Text(), "Deprecated:") {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
 // provider reads all about one.
 func (s *sources) provider(name string) (*provider, error) {
 	directory := "providers/dns/" + name
