@@ -31,8 +31,9 @@ func resultTypes() map[string][]any {
 		"certificates": {certificatesJSON{}}, "delete": {deleted{}}, "revoke": {revokeJSON{}},
 		"register": {accountJSON{}}, "update_account": {shownAccount{}}, "show_account": {shownAccount{}}, "unregister": {shownAccount{}},
 		"rollover": {shownAccount{}}, "enhance": {installed{}}, "install": {installed{}}, "rollback": {rolledBack{}}, "plugins": {pluginList{}},
-		"doctor": {doctorJSON{}}, "import": {adopt.Report{}}, "notify": {}, "schedule": {scheduleJSON{}}, "rename": {renamed{}},
+		"doctor": {doctorJSON{}}, "import": {adopt.Report{}}, "notify": {}, "daemon": {}, "schedule": {scheduleJSON{}}, "rename": {renamed{}},
 		"edit": {certonlyJSON{}}, "reconfigure": {reconfigured{}}, "export": {exported{}},
+		"explain": {explanationJSON{}}, "status": {statusJSON{}},
 	}
 }
 

@@ -26,7 +26,7 @@ func tablePaths() []option {
 		{Name: "logs-dir", Arg: "DIR", Topics: []string{topicPaths},
 			Help: "logs", Default: defaultLogsDir,
 			Target: func(o *options) any { return &o.logsDir }},
-		{Name: "server", Arg: "URL", Topics: []string{topicPaths, "certonly", "revoke", "register"},
+		{Name: "server", Arg: "URL", Topics: []string{topicPaths, "certonly", "revoke", "register", "doctor", "import"},
 			Help: "the CA's directory", Default: defaultServer,
 			Target: func(o *options) any { return &o.server }},
 	}

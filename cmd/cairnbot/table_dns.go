@@ -73,6 +73,7 @@ func tableProviders() []option {
 	resolvers := row("dns-resolver", "ADDRESS", "the resolver that finds the servers of zones; may be repeated", "the system's",
 		func(o *options) any { return &serverList{&o.dns.resolvers} })
 	resolvers.List = true
+	resolvers.Topics = append(resolvers.Topics, "doctor")
 	return []option{
 		first,
 		row("dns-credentials", "FILE", "the file with the keys for --dns PROVIDER; without it, the environment has them", "",

@@ -51,7 +51,7 @@ func tableGeneral() []option {
 func tableNames() []option {
 	return []option{
 		{Name: "domains", Aliases: []string{"domain"}, Short: "d", Arg: "NAME", List: true,
-			Topics: []string{topicGeneral, "run", "certonly", topicManage, "certificates"},
+			Topics: []string{topicGeneral, "run", "certonly", topicManage, "certificates", "doctor"},
 			Help:   "a name, or several separated by commas; may be repeated. The first one names the certificate's files.",
 			Target: func(o *options) any { return &domainList{o} }},
 		{Name: "ip-address", Arg: "ADDRESS", List: true, Dest: "domains",

@@ -54,7 +54,7 @@ func (a *app) tryNotify(ctx context.Context) error {
 }
 
 // telling are the verbs after which others are told of what has changed.
-var telling = map[string]bool{"run": true, "certonly": true, "renew": true, "daemon": true}
+var telling = map[string]bool{"run": true, "certonly": true, "renew": true} // each round of the daemon is a renew
 
 // tell writes the file with metrics, and gives what notifies of all that has changed since the last run. What goes
 // wrong with either is a warning: the certificates are as they are.
