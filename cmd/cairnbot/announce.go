@@ -58,8 +58,10 @@ func (a *app) nextSteps(l *lineage.Lineage) (steps []string) {
 		certificate, key := l.Path(lineage.Fullchain), l.Path(lineage.Key)
 		steps = append(steps,
 			fmt.Sprintf("Tell your server to use the certificate. nginx, in the server block:\n    listen 443 ssl;\n    ssl_certificate %[1]s;\n    ssl_certificate_key %[2]s;\n"+
-				"  Apache, in the virtual host for port 443:\n    SSLEngine on\n    SSLCertificateFile %[1]s\n    SSLCertificateKeyFile %[2]s", certificate, key),
-			fmt.Sprintf("Have it read the next certificate after each renewal, such as with\n    %s reconfigure --cert-name %s --deploy-hook 'systemctl reload nginx'", a.name, l.Name))
+				"  Apache, in the virtual host for port 443:\n    SSLEngine on\n    SSLCertificateFile %[1]s\n    SSLCertificateKeyFile %[2]s", certificate, key))
+	}
+	if a.installByHand && params.DeployHook == "" {
+		steps = append(steps, fmt.Sprintf("Have it read the next certificate after each renewal, such as with\n    %s reconfigure --cert-name %s --deploy-hook 'systemctl reload nginx'", a.name, l.Name))
 	}
 	return steps
 }

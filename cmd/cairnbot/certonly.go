@@ -71,6 +71,11 @@ func (a *app) prepare(ctx context.Context) (*task, error) {
 	if err := a.askProof(ctx, t); err != nil {
 		return nil, err
 	}
+	if a.bare && t.target == nil {
+		if err := a.askReload(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if s, err = a.settle(t.conf()); err != nil {
 		return nil, err
 	}

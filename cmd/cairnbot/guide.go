@@ -178,11 +178,15 @@ func (a *app) askSummary(ctx context.Context, t *task) error {
 			account = "a new one, for " + a.newcomer.email
 		}
 	}
+	after := ""
+	if s.params.DeployHook != "" {
+		after = "Then:     " + s.params.DeployHook + "\n"
+	}
 	yes, err := a.ask.YesNo(ctx, ask.YesNo{
-		Question: ask.Question{Text: fmt.Sprintf("This is what will be done: %s\n\nNames:    %s\nCA:       %s\nAccount:  %s\nProof:    %s\nFiles:    %s\n\n"+
+		Question: ask.Question{Text: fmt.Sprintf("This is what will be done: %s\n\nNames:    %s\nCA:       %s\nAccount:  %s\nProof:    %s\nFiles:    %s\n%s\n"+
 			"The same without questions:\n%s\n\nGo ahead?",
 			does, strings.Join(values(t.plan.Identifiers), ", "), s.params.Server, account, s.describeMethod(),
-			a.store.Dirs().Config+"/live/"+t.plan.Lineage+"/", a.spelledOut(t, &s))},
+			a.store.Dirs().Config+"/live/"+t.plan.Lineage+"/", after, a.spelledOut(t, &s))},
 		Usual: ask.Yes, Default: ask.Yes,
 	})
 	if err == nil && !yes {
@@ -201,6 +205,7 @@ func (a *app) spelledOut(t *task, s *settings) string {
 	}
 	add(s.params.Server != defaultServer, "--server "+quote(s.params.Server))
 	add(s.bundle != "", "--ca-bundle "+quote(s.bundle))
+	add(a.given["deploy-hook"], "--deploy-hook "+quote(a.deployHook))
 	if who := a.newcomer; who != nil {
 		add(true, "--agree-tos")
 		add(who.email != "", "-m "+quote(who.email))
@@ -244,13 +249,14 @@ func proofOptions(s *settings, names []string) []string {
 func continued(pieces []string) string {
 	const widest = 76
 	var b strings.Builder
-	column := 0
+	b.WriteString("    ") // as it is: ask does not break it
+	column := 4
 	for i, piece := range pieces {
 		switch {
 		case i == 0:
 		case column+1+len(piece) > widest:
-			b.WriteString(" \\\n    ")
-			column = 4
+			b.WriteString(" \\\n        ")
+			column = 8
 		default:
 			b.WriteByte(' ')
 			column++

@@ -128,6 +128,37 @@ func TestGuessWebroot(t *testing.T) {
 	}
 }
 
+func TestGuessReload(t *testing.T) {
+	run := t.TempDir()
+	make := func(name string) {
+		path := filepath.Join(run, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct{ made, want string }{
+		{"other.pid", ""}, {"haproxy.pid", ""}, {"httpd/httpd.pid", "apachectl graceful"}, {"nginx.pid", "nginx -s reload"}, {"systemd/system/x", "systemctl reload nginx"},
+	} {
+		make(step.made)
+		if got := guessReload(run); got != step.want {
+			t.Errorf("with %s: %q", step.made, got)
+		}
+	}
+	for command, want := range map[string]string{"none": "", "None": "", "true": "true", "'sh' -c 'x y'": "'sh' -c 'x y'"} {
+		if got, err := checkReload(command); err != nil || got != want {
+			t.Errorf("%q: %q, %v", command, got, err)
+		}
+	}
+	for _, command := range []string{"", "/nonexistent/reload nginx", "nosuchprogram"} {
+		if got, err := checkReload(command); err == nil {
+			t.Errorf("%q is taken as %q", command, got)
+		}
+	}
+}
+
 func TestContinuedCommandIsOne(t *testing.T) {
 	for _, word := range []string{"a.example", "*.a.example", "it's", "", "/a b/c", "$HOME", "you+x@example.org", "ü"} {
 		got := shellWords(t, quote(word))

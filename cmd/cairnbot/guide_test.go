@@ -20,16 +20,18 @@ func TestGuide(t *testing.T) {
 	d.expect("address of the CA's directory").send("ca.example").expect("it begins with https://").send(s.pebble.Directory)
 	d.expect("does not know who vouches").send("/nonexistent").expect("** Invalid input **").send(s.pebble.Bundle)
 	d.expect("How would you like to authenticate with the ACME CA?").expect("1: Run a small web server of our own").send("")
+	d.expect("Which command has your server read a new certificate?").expect("on the command line: --deploy-hook COMMAND").
+		send("nosuch reload").expect("there is no program").send("touch reloaded")
 	d.expect("Enter email address or hit Enter to skip.").send("nobody").expect("There is a problem with your email address.").send("you@mail.example")
 	d.expect("Please read the Terms of Service at: ").expect("(Y)es/(N)o: ").send("perhaps").expect("answer Y or N").send("y")
 	d.expect("This is what will be done: get a new certificate").expect("Names: one.example, xn--bcher-kva.example")
-	d.expect("a new one, for you@mail.example").expect("certonly -n --standalone -d one.example").expect("--agree-tos").expect("-m you@mail.example")
+	d.expect("a new one, for you@mail.example").expect("Then: touch reloaded").expect("certonly -n --standalone -d one.example").expect("--agree-tos").expect("-m you@mail.example")
 	d.expect("Go ahead?").send("")
 	d.expect("Account registered.").expect("Requesting a certificate for one.example and xn--bcher-kva.example")
 	d.expect("Successfully received certificate.").expect("NEXT STEPS:").expect("ssl_certificate_key")
 	d.end(0)
-	if !s.exists("etc/live/one.example/fullchain.pem") {
-		t.Error("there is no certificate")
+	if !s.exists("etc/live/one.example/fullchain.pem") || !s.exists("reloaded") {
+		t.Error("there is no certificate, or nobody was told of it")
 	}
 
 	// The command line of the summary means the same.

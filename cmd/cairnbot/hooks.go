@@ -128,19 +128,23 @@ func (h *hooks) check(p *lineage.Params) error {
 		if len(words) == 0 || !h.options.given[row.name] {
 			continue
 		}
-		program := strings.Trim(words[0], `'"`)
-		_, err := exec.LookPath(program)
-		for _, dir := range sbin {
-			if err != nil && !strings.Contains(program, "/") {
-				_, err = exec.LookPath(filepath.Join(dir, program))
-			}
-		}
-		if err != nil {
+		if program := strings.Trim(words[0], `'"`); !found(program) {
 			return withHint(phrase(fmt.Sprintf("Unable to find %s command %s in the PATH.", row.kind, program)),
 				"give its whole path, or --disable-hook-validation if it will be there later")
 		}
 	}
 	return nil
+}
+
+// found reports whether a program is where the shell, or an administrator, would find it.
+func found(program string) bool {
+	_, err := exec.LookPath(program)
+	for _, dir := range sbin {
+		if err != nil && !strings.Contains(program, "/") {
+			_, err = exec.LookPath(filepath.Join(dir, program))
+		}
+	}
+	return err == nil
 }
 
 // before runs the pre-hooks, and notes the post-hooks for the end.

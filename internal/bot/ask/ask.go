@@ -67,7 +67,8 @@ func New(c Config) *Asker {
 
 // Question is what all kinds of questions have.
 type Question struct {
-	Text string // one line or several; it may be long
+	// Text is one line or several, each of which may be long. One that begins with four spaces is not broken.
+	Text string
 	// Flag is how the command line answers it: "--agree-tos", or "-d NAME".
 	Flag string
 	// Force has it asked where In is no terminal: `yes | certbot` answers such questions.

@@ -333,6 +333,17 @@ func TestNarrowTerminal(t *testing.T) {
 	}
 }
 
+func TestWhatIsToBeCopiedIsNotBroken(t *testing.T) {
+	command := "    cairnbot certonly --deploy-hook 'systemctl reload nginx' " + strings.Repeat("-d a.example ", 10)
+	asker, out := person("y\n")
+	if _, err := asker.YesNo(t.Context(), ask.YesNo{Question: ask.Question{Text: "This:\n" + command + "\nGo ahead?"}}); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(out.String(), "This:\n"+command+"\nGo ahead?\n") {
+		t.Errorf("%s", out)
+	}
+}
+
 func FuzzAnswers(f *testing.F) {
 	f.Add("1-3, 5\n")
 	f.Add("\x1b[31m\n\xff\n")

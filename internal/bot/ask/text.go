@@ -24,7 +24,10 @@ func (a *Asker) framed(text string) {
 	a.write("\n" + a.frame() + a.wrap(text) + "\n" + a.frame())
 }
 
-// wrap breaks the lines of text between words. Leading spaces of a line, and a trailing one, stay.
+// verbatim begins a line that somebody may copy: it is not broken.
+const verbatim = "    "
+
+// wrap breaks the lines of text between words, but for those that begin with verbatim. Leading spaces of a line, and a trailing one, stay.
 func (a *Asker) wrap(text string) string {
 	var b strings.Builder
 	for i, line := range strings.Split(text, "\n") {
@@ -37,6 +40,10 @@ func (a *Asker) wrap(text string) string {
 }
 
 func (a *Asker) wrapLine(b *strings.Builder, line string) {
+	if strings.HasPrefix(line, verbatim) {
+		b.WriteString(line)
+		return
+	}
 	trimmed := strings.TrimLeft(line, " ")
 	indent := line[:len(line)-len(trimmed)]
 	b.WriteString(indent)
