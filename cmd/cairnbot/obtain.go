@@ -21,7 +21,11 @@ func (a *app) obtain(ctx context.Context, plan renew.Plan, target *lineage.Linea
 	if err != nil {
 		return nil, err
 	}
-	return a.obtainAs(ctx, plan, target, &s)
+	placed, err := a.obtainAs(ctx, plan, target, &s)
+	if err != nil {
+		a.hooks.missed(values(plan.Identifiers))
+	}
+	return placed, err
 }
 
 // obtainAs is obtain with settings that are there already. It remembers how it went.
@@ -54,7 +58,6 @@ func (a *app) order(ctx context.Context, plan renew.Plan, target *lineage.Lineag
 		placed, err = a.place(s, plan, target, issued)
 	}
 	if err != nil {
-		a.hooks.missed(values(plan.Identifiers))
 		return nil, a.explainServer(err, s)
 	}
 	names := values(acme.CertificateIdentifiers(issued.Chain.Certificates[0]))

@@ -108,6 +108,8 @@ var differences = []difference{
 		"`version` in `renewal/*.conf` is 5.6.0", "It is the certbot whose files these are; an older one reads them as well."},
 	{"", `tree, cairnbot only: lib/(orders|state|jobs)\b.*`,
 		"A directory of our own in the work directory", "Orders that are under way survive a crash, and failures are remembered. certbot does not look at it."},
+	{"", `conf, cairnbot only: \S+\.conf \[acme_renewal_info\] ari_retry_after = .*`,
+		"`[acme_renewal_info]` in `renewal/*.conf`", "As certbot 5 has it: when the CA is asked again when to renew. An older one keeps it, and does not look at it."},
 	{"", `tree, cairnbot only: (etc(/(accounts|archive|live|renewal|renewal-hooks(/\w+)?))?|lib|log) = dir .*`,
 		"All directories are made at the start", "certbot makes each when it needs it."},
 	{"", `tree, certbot only: lib/backups = dir 0755`,

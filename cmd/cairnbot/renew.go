@@ -204,9 +204,14 @@ func (r *round) renew(ctx context.Context, i int) {
 	default:
 		o.renewed = true
 	}
-	if l, err := a.store.Load(o.name); err == nil {
-		if leaf, err := l.Leaf(); err == nil {
-			o.expires = leaf.NotAfter
+	l, err = a.store.Load(o.name)
+	if err != nil {
+		return // it is told already
+	}
+	if leaf, err := l.Leaf(); err == nil {
+		o.expires = leaf.NotAfter
+		if o.err != nil {
+			a.hooks.missed(values(acme.CertificateIdentifiers(leaf)))
 		}
 	}
 }

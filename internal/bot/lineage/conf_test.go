@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
@@ -232,4 +233,34 @@ func FuzzAccount(f *testing.F) {
 			t.Errorf("loaded %+v", account)
 		}
 	})
+}
+
+func TestAskAgain(t *testing.T) {
+	conf, err := lineage.ParseConf([]byte("cert = x\n[renewalparams]\nserver = s\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := string(conf.Bytes())
+	if at := conf.AskAgain(); !at.IsZero() {
+		t.Error(at)
+	}
+	want := time.Date(2026, 11, 24, 0, 1, 2, 0, time.Local)
+	if err := conf.SetAskAgain(want.UTC()); err != nil || !strings.HasSuffix(string(conf.Bytes()), "[acme_renewal_info]\nari_retry_after = 2026-11-24T00:01:02\n") {
+		t.Errorf("%q, %v", conf.Bytes(), err)
+	}
+	if at := conf.AskAgain(); !at.Equal(want) {
+		t.Error(at)
+	}
+	if err := conf.SetAskAgain(time.Time{}); err != nil || string(conf.Bytes()) != before {
+		t.Errorf("%q, %v", conf.Bytes(), err)
+	}
+	for text, ok := range map[string]bool{"2026-11-24T00:01:02.123456": true, "soon": false, "": false} {
+		conf, err := lineage.ParseConf([]byte("[acme_renewal_info]\nari_retry_after = " + text + "\nother = 1\n"))
+		if err != nil || conf.AskAgain().IsZero() == ok {
+			t.Errorf("%q: %s, %v", text, conf.AskAgain(), err)
+		}
+		if err := conf.SetAskAgain(time.Time{}); err != nil || !strings.Contains(string(conf.Bytes()), "other = 1") {
+			t.Errorf("%q, %v", conf.Bytes(), err)
+		}
+	}
 }

@@ -2,12 +2,14 @@ package lineage_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
@@ -105,5 +107,46 @@ func TestLockFilesOfTheDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dirs.Config, lockName), "", 0o600) // left by a process that was killed
+	open(t, dirs).Close()
+}
+
+func TestWaitingForTheLocks(t *testing.T) {
+	dirs := tempDirs(t)
+	first := open(t, dirs)
+	if _, err := lineage.OpenWithin(t.Context(), dirs, 300*time.Millisecond); !errors.Is(err, lineage.ErrLocked) {
+		t.Errorf("held all the time: %v", err)
+	}
+	interrupted, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := lineage.OpenWithin(interrupted, dirs, time.Hour); !errors.Is(err, lineage.ErrLocked) || !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	// While the first pauses, another works; the first goes on when that has finished.
+	var second *lineage.Store
+	closed := make(chan error, 1)
+	err := first.Pause(t.Context(), func() {
+		var err error
+		if second, err = lineage.OpenWithin(t.Context(), dirs, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		go func() { closed <- second.Close() }()
+	}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if _, err := lineage.Open(dirs); !errors.Is(err, lineage.ErrLocked) {
+		t.Errorf("after the pause: %v", err)
+	}
+	// A pause that cannot end leaves a closed store.
+	err = first.Pause(t.Context(), func() { second = open(t, dirs) }, 0)
+	if !errors.Is(err, lineage.ErrLocked) || first.Close() != nil {
+		t.Errorf("a pause that cannot end: %v", err)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
 	open(t, dirs).Close()
 }
