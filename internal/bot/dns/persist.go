@@ -59,6 +59,10 @@ func (s *Solver) persist(ctx context.Context, c renew.Challenge) error {
 	if len(c.IssuerDomains) > acme.MaxIssuerDomains {
 		return fmt.Errorf("the CA offers %d names for a dns-persist-01 record, more than the %d there may be", len(c.IssuerDomains), acme.MaxIssuerDomains)
 	}
+	if s.config.NoCheck && !s.config.Persist.Create {
+		s.config.Log.Info("the record of dns-persist-01 is not looked for; the CA will", "domain", c.Identifier.Value)
+		return nil
+	}
 	judge := judge{challenge: c, now: now()}
 	found, err := s.persisted(ctx, judge)
 	if err != nil || found != nil {

@@ -130,6 +130,20 @@ func TestPersistAllServers(t *testing.T) {
 	}
 }
 
+// Where nothing is to be checked, the CA alone looks.
+func TestPersistNoCheck(t *testing.T) {
+	w := newWorld(t)
+	zone := w.zone(t, "example.org", "127.0.0.2")
+	challenge := renew.Challenge{Type: acme.DNSPersist01, Identifier: acme.IdentifierFor("example.org"), Account: "https://ca.example/1", IssuerDomains: []string{"ca.example"}}
+	s := w.solver(t, dns.Config{Route: route(zone, dns.Entry{}), Types: persistOnly, NoCheck: true})
+	if err := s.Present(t.Context(), challenge); err != nil {
+		t.Error(err)
+	}
+	if n := w.Asked("127.0.0.2"); n != 0 {
+		t.Errorf("%d questions were asked", n)
+	}
+}
+
 // What the CA says may be anything.
 func TestPersistHostile(t *testing.T) {
 	w := newWorld(t)
