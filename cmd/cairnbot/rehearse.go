@@ -39,7 +39,7 @@ func (a *app) rehearseIn(ctx context.Context) (end func(), err error) {
 		stage.offer(profile)
 	}
 	stage.ask(a.dns.resolvers...)
-	if err := a.copyTo(stage); err != nil {
+	if err := a.copyTo(ctx, stage); err != nil {
 		clean()
 		return nil, fmt.Errorf("copying the certificates to rehearse with: %w", err)
 	}
@@ -82,11 +82,11 @@ func (s *stage) offer(profile string) {
 }
 
 // copyTo copies the certificates. The locks are held meanwhile, and no longer.
-func (a *app) copyTo(to *stage) (err error) {
+func (a *app) copyTo(ctx context.Context, to *stage) (err error) {
 	if _, err := os.Stat(filepath.Join(a.configDir, "renewal")); errors.Is(err, os.ErrNotExist) {
 		return nil // there is nothing yet, and a rehearsal begins nothing
 	}
-	from, err := lineage.Open(lineage.Dirs{Config: a.configDir, Work: a.workDir, Logs: a.logsDir})
+	from, err := lineage.OpenWithin(ctx, lineage.Dirs{Config: a.configDir, Work: a.workDir, Logs: a.logsDir}, a.lockWait)
 	if err != nil {
 		return err
 	}
@@ -114,6 +114,11 @@ func (a *app) copyTo(to *stage) (err error) {
 	return nil
 }
 
+// outward are the keys of our own section that would have a renewal write, or ask, beyond the stage.
+func outward() []string {
+	return []string{ownFallbacks, ownFirst, ownFirstID, ownPKCS12, ownPassword, ownCombined}
+}
+
 // take copies one lineage: its live version, and its configuration with other paths.
 func (s *stage) take(into *lineage.Store, l *lineage.Lineage) error {
 	params, err := l.Conf.Params()
@@ -139,6 +144,11 @@ func (s *stage) take(into *lineage.Store, l *lineage.Lineage) error {
 	}
 	for key, path := range paths {
 		if err := root.Set(key, lineage.String(path)); err != nil {
+			return err
+		}
+	}
+	for _, key := range outward() {
+		if err := conf.SetOwn(key, ""); err != nil {
 			return err
 		}
 	}
@@ -196,9 +206,12 @@ func (a *app) actOn(s *stage, server *rehearsal.Server, root string) {
 	a.set("server")
 	a.set("ca-bundle")
 	a.options.account, a.eabKeyID, a.eabKey = "", "", ""
-	delete(a.given, "account")
+	a.fallbackServers, a.pkcs12, a.pkcs12Password, a.combined = nil, "", "", ""
+	for _, name := range []string{"account", "fallback-server", "pkcs12", "pkcs12-password-file", "combined"} {
+		delete(a.given, name)
+	}
 	a.agreeTOS, a.noEmail, a.eff = true, a.email == "", ""
-	a.force, a.breakMyCerts, a.noCheckServed = true, true, true
+	a.force, a.breakMyCerts, a.noCheckServed, a.noRandomSleep = true, true, true, true
 }
 
 // afterRehearsal says what was shown, and what was not.
