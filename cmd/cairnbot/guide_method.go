@@ -239,8 +239,8 @@ func checkProvider(answer string) (string, error) {
 // patient is a standalone server that asks what to do where its port is taken.
 type patient struct {
 	renew.Solver
-	ask    *ask.Asker
-	number int
+	ask     *ask.Asker
+	numbers map[acme.ChallengeType]int
 }
 
 // Present tries again as often as somebody says so.
@@ -253,7 +253,7 @@ func (p *patient) Present(ctx context.Context, c renew.Challenge) error {
 		again, askErr := p.ask.YesNo(ctx, ask.YesNo{
 			Question: ask.Question{
 				Text: fmt.Sprintf("Could not bind TCP port %d because it is already in use by another process on this system (such as a web server). "+
-					"Please stop the program in question and then try again.", p.number),
+					"Please stop the program in question and then try again.", p.numbers[c.Type]),
 				Flag: "--webroot -w DIR, which lets that program answer",
 			},
 			Yes: "Retry", No: "Cancel", Default: ask.No,

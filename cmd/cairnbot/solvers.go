@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,7 +162,7 @@ func (a *app) methodSolver(s *settings, method string, names []acme.Identifier) 
 		}
 		standalone, err := solve.NewStandalone(solve.StandaloneConfig{Address: s.params.HTTP01Address, Port: s.port(), TLSPort: s.tlsPort,
 			Challenges: kinds, Listeners: a.listeners, Log: a.log})
-		return &patient{standalone, a.ask, s.port()}, err
+		return &patient{standalone, a.ask, map[acme.ChallengeType]int{acme.HTTP01: s.port(), acme.TLSALPN01: cmp.Or(s.tlsPort, 443)}}, err
 	case "webroot":
 		if _, err := s.kinds(method, preferred, acme.HTTP01); err != nil {
 			return nil, err

@@ -104,6 +104,21 @@ func TestParseRule(t *testing.T) {
 	}
 }
 
+func FuzzParseRule(f *testing.F) {
+	for _, text := range []string{"a.test=standalone", ".a.test=dns-x:y", "*=manual", "2001:db8::1=webroot", "=", "*.="} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		names, method, err := solve.ParseRule(text)
+		if err != nil {
+			return
+		}
+		if again, same, err := solve.ParseRule(names + "=" + method); err != nil || again != names || same != method {
+			t.Errorf("%q is %q and %q, which is %q and %q, %v", text, names, method, again, same, err)
+		}
+	})
+}
+
 func TestPausedWaitsForAPerson(t *testing.T) {
 	inner := &waiting{recorder{kinds: []acme.ChallengeType{acme.HTTP01}}}
 	var shown string
