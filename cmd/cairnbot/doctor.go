@@ -153,6 +153,10 @@ func (a *app) examine(ctx context.Context, p examined) ([]doctor.Finding, error)
 	if t := a.shared.memory.Load(p.lineage).Trouble; t != nil {
 		subject.Pending = &doctor.Pending{Lineage: p.lineage, Class: string(t.Class), Error: t.Error, Count: t.Count, Next: t.Next, NotBefore: t.NotBefore}
 	}
+	var down *doctor.Pending
+	if t := a.shared.memory.Server(params.Server).Trouble; t != nil {
+		down = &doctor.Pending{Class: string(t.Class), Error: t.Error, Count: t.Count, Next: t.Cooling()}
+	}
 	var others []string
 	for _, text := range p.settings.dns.resolvers {
 		if server, err := dns.ParseServer(text); err == nil {
@@ -160,7 +164,7 @@ func (a *app) examine(ctx context.Context, p examined) ([]doctor.Finding, error)
 		}
 	}
 	return doctor.Examine(ctx, doctor.Config{
-		Subjects: []doctor.Subject{subject}, Server: params.Server, HTTP: client.HTTP, Account: account, Resolver: resolver,
+		Subjects: []doctor.Subject{subject}, Server: params.Server, HTTP: client.HTTP, Account: account, Down: down, Resolver: resolver,
 		System: doctor.SystemResolvers("/etc/resolv.conf"), Others: others, Log: a.log,
 	}), nil
 }

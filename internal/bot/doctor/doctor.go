@@ -73,6 +73,8 @@ type Config struct {
 	Server   string       // the URL of the directory
 	HTTP     *http.Client // to the CA; its TLS configuration decides whether it is believed
 	Account  Account
+	// Down is what is remembered of the CA itself: it could not be reached, or had trouble of its own. Nil where there is nothing.
+	Down *Pending
 	// Resolver finds the servers of zones. Others are resolvers, ADDRESS:PORT each, whose answers are compared with those.
 	Resolver *dns.Resolver
 	System   []string // ADDRESS:PORT; the resolvers of this machine
@@ -97,7 +99,7 @@ func Examine(ctx context.Context, c Config) []Finding {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &doctor{config: c}
-	findings := d.authority(ctx)
+	findings := append(d.authority(ctx), d.down()...)
 	for _, s := range c.Subjects {
 		findings = append(findings, d.subject(ctx, s)...)
 	}
@@ -163,6 +165,16 @@ func (d *doctor) pending(s Subject) []Finding {
 			Remedy: "mend what it says, and renew at once with --force-renewal"}}
 	}
 	return []Finding{{Check: "limits", Level: Note, Name: p.Lineage, Text: "the last renewal failed (" + p.Class + "): " + p.Error}}
+}
+
+// down says whether the CA is left alone for now, because it was in trouble.
+func (d *doctor) down() []Finding {
+	p := d.config.Down
+	if p == nil || !p.Next.After(d.config.Now()) {
+		return nil
+	}
+	return []Finding{{Check: "limits", Level: Warning, Text: "the CA was in trouble (" + p.Class + "), and renewals leave it alone until " + stamp(p.Next) + ": " + p.Error,
+		Remedy: "wait until then, or ask at once with certonly --force-renewal"}}
 }
 
 func stamp(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 MST") }

@@ -267,6 +267,9 @@ func TestWhatIsWrongWithTheCA(t *testing.T) {
 		c.Subjects = []doctor.Subject{{Pending: &doctor.Pending{Class: "rateLimit", Error: "too many", NotBefore: now.Add(time.Hour)}}}
 	}), "limits", doctor.Error, "left alone")
 	has(t, examine(ca(t, "", 0), func(c *doctor.Config) {
+		c.Down = &doctor.Pending{Class: "server", Error: "on fire", Next: now.Add(time.Hour)}
+	}), "limits", doctor.Warning, "on fire")
+	has(t, examine(ca(t, "", 0), func(c *doctor.Config) {
 		c.Subjects = []doctor.Subject{{Pending: &doctor.Pending{Class: "network", Error: "gone", Next: now.Add(time.Hour)}}}
 	}), "limits", doctor.Warning, "--force-renewal")
 }

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -119,20 +121,24 @@ func verify(t *testing.T, s *rehearsal.Server, chain [][]byte, name string) {
 }
 
 // serveHTTP answers challenges on a port of loopback.
-func serveHTTP(t *testing.T, answers map[string]string) int {
+func serveHTTP(t *testing.T, answers *sync.Map) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, answers[r.URL.Path]) })}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if answer, ok := answers.Load(r.URL.Path); ok {
+			fmt.Fprint(w, answer)
+		}
+	})}
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	t.Cleanup(func() { _ = server.Close() })
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
 func TestHTTP01(t *testing.T) {
-	answers := make(map[string]string)
+	answers := new(sync.Map)
 	port := serveHTTP(t, answers)
 	s, client := start(t, rehearsal.Config{HTTPPort: func(words.Identifier) int { return port }})
 	present := func(_ *acme.Authorization, c *acme.Challenge) {
@@ -140,7 +146,7 @@ func TestHTTP01(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		answers[client.HTTP01ChallengePath(c.Token)] = answer
+		answers.Store(client.HTTP01ChallengePath(c.Token), answer)
 	}
 	chain, err := obtain(t, client, "http-01", present, acme.DomainIDs("a.example", "b.example")...)
 	if err != nil {
@@ -158,9 +164,9 @@ func TestHTTP01(t *testing.T) {
 }
 
 func TestTLSALPN01(t *testing.T) {
-	var certificate tls.Certificate
+	var certificate atomic.Pointer[tls.Certificate]
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{NextProtos: []string{acme.ALPNProto},
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &certificate, nil }})
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate.Load(), nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,9 +183,11 @@ func TestTLSALPN01(t *testing.T) {
 	}()
 	s, client := start(t, rehearsal.Config{TLSPort: func(words.Identifier) int { return listener.Addr().(*net.TCPAddr).Port }})
 	chain, err := obtain(t, client, "tls-alpn-01", func(z *acme.Authorization, c *acme.Challenge) {
-		if certificate, err = client.TLSALPN01ChallengeCert(c.Token, z.Identifier.Value); err != nil {
+		made, err := client.TLSALPN01ChallengeCert(c.Token, z.Identifier.Value)
+		if err != nil {
 			t.Fatal(err)
 		}
+		certificate.Store(&made)
 	}, acme.DomainIDs("a.example")...)
 	if err != nil {
 		t.Fatal(err)
@@ -188,15 +196,15 @@ func TestTLSALPN01(t *testing.T) {
 }
 
 func TestDNS01(t *testing.T) {
-	records := make(map[string]string)
+	records := new(sync.Map)
 	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, query *dns.Msg) {
 		reply := new(dns.Msg).SetReply(query)
-		if value := records[query.Question[0].Name]; value != "" && query.Question[0].Qtype == dns.TypeTXT {
-			reply.Answer = append(reply.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: query.Question[0].Name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{value}})
+		if value, ok := records.Load(query.Question[0].Name); ok && query.Question[0].Qtype == dns.TypeTXT {
+			reply.Answer = append(reply.Answer, &dns.TXT{Hdr: dns.RR_Header{Name: query.Question[0].Name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{value.(string)}})
 		}
 		_ = w.WriteMsg(reply) // the CA notices
 	})}
@@ -208,7 +216,7 @@ func TestDNS01(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		records["_acme-challenge."+z.Identifier.Value+"."] = value
+		records.Store("_acme-challenge."+z.Identifier.Value+".", value)
 	}, acme.DomainIDs("*.a.example")...)
 	if err != nil {
 		t.Fatal(err)
