@@ -149,14 +149,8 @@ func (a *app) askRevoked(ctx context.Context, list []listed) {
 		if len(c.leaf.OCSPServer) == 0 && (!a.checkRevocation || len(c.leaf.CRLDistributionPoints) == 0) {
 			continue
 		}
-		text, err := os.ReadFile(c.lineage.Path(lineage.Chain))
-		if err != nil {
-			continue // nobody to say who certified it
-		}
-		if issuer, err := firstCertificate(text); err == nil {
-			questions[i] = revoked.Certificate{Leaf: c.leaf, Issuer: issuer}
-			asks = true
-		}
+		questions[i] = questionAbout(c.lineage, c.leaf)
+		asks = true
 	}
 	if !asks {
 		return
@@ -164,4 +158,26 @@ func (a *app) askRevoked(ctx context.Context, list []listed) {
 	for i, status := range revoked.Check(ctx, config, questions, time.Now()) {
 		list[i].revoked = status == revoked.Revoked
 	}
+}
+
+// questionAbout is a certificate with its issuer, for its CA's services; without that nobody is asked.
+func questionAbout(l *lineage.Lineage, leaf *x509.Certificate) revoked.Certificate {
+	text, err := os.ReadFile(l.Path(lineage.Chain))
+	if err != nil {
+		return revoked.Certificate{}
+	}
+	issuer, err := firstCertificate(text)
+	if err != nil {
+		return revoked.Certificate{}
+	}
+	return revoked.Certificate{Leaf: leaf, Issuer: issuer}
+}
+
+// isRevoked asks the OCSP server of one certificate, if it names one. Not to know is no reason to renew.
+func (a *app) isRevoked(ctx context.Context, l *lineage.Lineage, leaf *x509.Certificate) bool {
+	if len(leaf.OCSPServer) == 0 {
+		return false
+	}
+	answers := revoked.Check(ctx, revoked.Config{Log: a.log}, []revoked.Certificate{questionAbout(l, leaf)}, time.Now())
+	return answers[0] == revoked.Revoked
 }

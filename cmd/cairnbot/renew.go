@@ -180,7 +180,7 @@ func (r *round) renew(ctx context.Context, i int) {
 	defer r.turns.pass(i)
 	l, err := a.store.Load(o.name)
 	if err == nil {
-		o.verdict, _, err = a.look(ctx, l, false)
+		o.verdict, _, err = a.look(ctx, l, o.verdict.Revoked) // what is live may not be what was revoked
 	}
 	if err == nil && !o.verdict.Due(now()) {
 		o.skipped = true
@@ -301,6 +301,9 @@ func (a *app) look(ctx context.Context, l *lineage.Lineage, online bool) (*renew
 		asked = a.fingerprint(l, leaf)
 	}
 	v, err := renew.Judge(renew.Subject{Lineage: l, Leaf: leaf, Params: &params, Force: a.force, Asked: asked}, state, now())
+	if err == nil && online && !v.Due(now()) && !params.NoAutoRenew && a.isRevoked(ctx, l, leaf) {
+		v.At, v.Why, v.Revoked = now(), "the CA has revoked it", true
+	}
 	return v, leaf, err
 }
 

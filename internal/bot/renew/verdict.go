@@ -9,12 +9,14 @@ import (
 
 // Verdict is what is known of a certificate that may have to be renewed.
 type Verdict struct {
-	Life  Life
-	At    time.Time // when it is due
-	Why   string    // by which rule
-	Waits time.Time // until when an earlier failure holds it back; zero if none does
-	Holds string    // why
-	State State     // what is remembered of it
+	Life Life
+	At   time.Time // when it is due
+	Why  string    // by which rule
+	// Revoked says that the CA has revoked it, which is a rule of its own.
+	Revoked bool
+	Waits   time.Time // until when an earlier failure holds it back; zero if none does
+	Holds   string    // why
+	State   State     // what is remembered of it
 }
 
 // Due reports whether it is time.
