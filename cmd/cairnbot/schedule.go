@@ -123,11 +123,11 @@ func program() (string, error) {
 	return path, nil
 }
 
-// writable lists the webroots of the certificates that there are, and what was asked for.
+// writable lists the webroots of the certificates that there are, where their exports go, and what was asked for.
 func (a *app) writable() ([]string, error) {
 	var paths []string
 	add := func(path string) {
-		if path != "" && !slices.Contains(paths, path) {
+		if path != "" && path != "." && !slices.Contains(paths, path) {
 			paths = append(paths, path)
 		}
 	}
@@ -137,8 +137,8 @@ func (a *app) writable() ([]string, error) {
 	}
 	for _, l := range lineages {
 		params, err := l.Conf.Params()
-		if err != nil || params.Authenticator != "webroot" {
-			continue
+		if err != nil {
+			continue // renewals leave it out, too
 		}
 		for _, path := range params.WebrootPath {
 			add(path)
@@ -146,6 +146,12 @@ func (a *app) writable() ([]string, error) {
 		for _, w := range params.WebrootMap {
 			add(w.Path)
 		}
+		for _, key := range []string{ownPKCS12, ownCombined} {
+			add(filepath.Dir(l.Conf.Own(key)))
+		}
+	}
+	if a.metricsFile != "" {
+		add(filepath.Dir(a.metricsFile))
 	}
 	for _, path := range a.writePaths {
 		path, err := filepath.Abs(path)
