@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,12 +28,14 @@ type explanationJSON struct {
 	Held        string         `json:"held,omitempty"` // why that is later than due
 	Suggestion  *renew.Advice  `json:"suggestion,omitempty"`
 	Trouble     *renew.Trouble `json:"trouble,omitempty"`
-	Server      string         `json:"server"`               // the CA that it is from
-	Preferred   string         `json:"preferred,omitempty"`  // the one that it should be from, where it is from another
-	Fallbacks   []string       `json:"fallbacks,omitempty"`  // that may be asked
-	ServerHeld  time.Time      `json:"server_held,omitzero"` // until when the CA is left alone
-	Request     *requestJSON   `json:"request,omitempty"`
-	ConfigPath  string         `json:"config_path"`
+	// Undeployed is what of the certificate's deployment has failed; absent where nothing has.
+	Undeployed *renew.Delivery `json:"undeployed,omitempty"`
+	Server     string          `json:"server"`               // the CA that it is from
+	Preferred  string          `json:"preferred,omitempty"`  // the one that it should be from, where it is from another
+	Fallbacks  []string        `json:"fallbacks,omitempty"`  // that may be asked
+	ServerHeld time.Time       `json:"server_held,omitzero"` // until when the CA is left alone
+	Request    *requestJSON    `json:"request,omitempty"`
+	ConfigPath string          `json:"config_path"`
 }
 
 // requestJSON is what a renewal would ask for.
@@ -69,6 +72,9 @@ func (a *app) explained(ctx context.Context, l *lineage.Lineage) (*explanationJS
 	}
 	if at := (&renew.Verdict{At: v.At}).Attempt(); !at.IsZero() {
 		e.DueAt = at.UTC()
+	}
+	if d := a.deployments.kept.Load(l.Name); d != nil && d.Of(leaf) {
+		e.Undeployed = d
 	}
 	if first != current {
 		e.Preferred = first
@@ -135,6 +141,13 @@ func (e *explanationJSON) lines(now time.Time) []string {
 		if t.Server != "" && t.Server != e.Server {
 			add("Failed at", "%s", t.Server)
 		}
+	}
+	if d := e.Undeployed; d != nil {
+		next := "it is not tried again"
+		if !d.Next.IsZero() {
+			next = "tried again " + at(d.Next, now)
+		}
+		add("Not deployed", "%s (%d attempts, %s)", strings.Join(append(slices.Clone(d.Failed), d.Unseen...), "; "), d.Attempts, next)
 	}
 	return append(lines, e.whom(now)...)
 }

@@ -94,6 +94,18 @@ func (d *Deliveries) All() ([]*Delivery, error) {
 	return list, nil
 }
 
+// Load gives what is kept for a lineage, or nil.
+func (d *Deliveries) Load(name string) *Delivery {
+	if lineage.CheckName(name) != nil {
+		return nil
+	}
+	one := new(Delivery)
+	if (&Memory{directory: d.directory}).read(name+deliverySuffix, maxState, one); one.Lineage != name {
+		return nil
+	}
+	return one
+}
+
 // Keep makes d durable, or forgets it once it is complete.
 func (d *Deliveries) Keep(delivery *Delivery) error {
 	if err := lineage.CheckName(delivery.Lineage); err != nil {
