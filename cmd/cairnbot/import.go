@@ -122,6 +122,9 @@ func (a *app) showImport(report adopt.Report) {
 		if c.Credentials != "" {
 			a.say("  credentials: %s", c.Credentials)
 		}
+		for _, command := range c.Hooks {
+			a.say("  renewals will run: %s", command)
+		}
 		for _, note := range c.Notes {
 			a.say("  note: %s", note)
 		}

@@ -122,8 +122,13 @@ const maxFile = 1 << 20
 // maxEntries bounds how many files of a directory are looked at.
 const maxEntries = 100_000
 
-// text reads a small file.
+// text reads a small file. What is no file, such as a pipe, is not even opened: that could wait for ever.
 func text(path string) ([]byte, error) {
+	if info, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -47,6 +47,7 @@ type Certified struct {
 	Authenticator string   `json:"authenticator,omitempty"`
 	KeyType       string   `json:"key_type"`
 	Credentials   string   `json:"credentials,omitempty"` // the file with those of a DNS provider
+	Hooks         []string `json:"hooks,omitempty"`       // commands that renewals will run
 	Error         string   `json:"error,omitempty"`
 	Notes         []string `json:"notes"`
 }
@@ -121,6 +122,11 @@ func carryAccount(store *lineage.Store, a *Account, dry bool) AccountDone {
 func carryCertificate(store *lineage.Store, c *Certificate, source Source, dry bool) Certified {
 	done := Certified{Name: c.Name, From: c.From, Outcome: Imported, Server: c.Params.Server, Authenticator: c.Params.Authenticator,
 		KeyType: c.Params.KeyType, Notes: append([]string{}, c.Notes...), Identifiers: []string{}}
+	for _, command := range []string{c.Params.PreHook, c.Params.PostHook, c.Params.DeployHook} {
+		if command != "" {
+			done.Hooks = append(done.Hooks, command)
+		}
+	}
 	fail := func(err error) Certified {
 		done.Outcome, done.Error = Failed, err.Error()
 		return done

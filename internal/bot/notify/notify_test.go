@@ -130,6 +130,41 @@ func TestOneTargetDoesNotKeepAnotherWaiting(t *testing.T) {
 	}
 }
 
+// cutOff is a target at which the process ends: what it would have told is on disk by then.
+type cutOff struct {
+	*notify.Webhook
+	memory string
+	seen   []byte
+}
+
+func (c *cutOff) Send(context.Context, notify.Event) (err error) {
+	if c.seen, err = os.ReadFile(c.memory); err == nil {
+		err = context.Canceled
+	}
+	return err
+}
+
+func TestACrashLosesNothing(t *testing.T) {
+	hook := receive(t, "")
+	memory := filepath.Join(t.TempDir(), "notify.json")
+	cut := &cutOff{Webhook: &notify.Webhook{URL: hook.URL}, memory: memory}
+	if err := open(t, memory, cut).Tell(t.Context(), []notify.State{failing(state("01", 20*day), 1)}, true, now); err == nil {
+		t.Error("what was cut off was no error")
+	}
+	// The file as it was in the middle of the delivery is what a crash leaves.
+	if err := os.WriteFile(memory, cut.seen, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := open(t, memory, cut.Webhook).Tell(t.Context(), []notify.State{failing(state("01", 20*day), 1)}, true, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := hook.kinds(); got != "failed" {
+		t.Errorf("after a crash %q was delivered, want it once", got)
+	}
+}
+
 func TestAMemoryThatIsBrokenCountsAsNone(t *testing.T) {
 	memory := filepath.Join(t.TempDir(), "notify.json")
 	if err := os.WriteFile(memory, []byte(`{"format":1,"told":[]`), 0o600); err != nil {
