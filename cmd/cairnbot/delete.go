@@ -126,6 +126,7 @@ func (a *app) deleteOne(name string) error {
 		return a.deleteBroken(name, err)
 	}
 	a.done(name)
+	a.forget(name)
 	a.say("Deleted all files relating to certificate %s.", name)
 	return nil
 }

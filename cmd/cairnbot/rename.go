@@ -46,6 +46,7 @@ func (a *app) rename(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.forget(from)
 	if lines == nil {
 		lines = []reference.Line{}
 	}

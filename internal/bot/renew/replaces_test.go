@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
@@ -109,5 +110,27 @@ func TestReplacesIsDroppedWhereItIsRefused(t *testing.T) {
 		if len(said) != c.orders || (err == nil) != c.ok {
 			t.Errorf("%s: %q, %v", name, said, err)
 		}
+	}
+}
+
+// TestALimitIsRemembered has the CA answer an order with 429: when it may be asked again is what it says.
+func TestALimitIsRemembered(t *testing.T) {
+	w := newWorld(t)
+	w.wire.change = func(r *http.Request, response *http.Response) {
+		if r.URL.Path == "/order-plz" {
+			response.Header.Set("Retry-After", "7200")
+			instead(response, http.StatusTooManyRequests, acme.MediaProblem, `{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many"}`)
+		}
+	}
+	_, err := w.obtainer(t).Obtain(t.Context(), want(t, renew.KeySpec{}, "a.example"), nil)
+	trouble := renew.Failed(nil, err, w.pebble.Directory, "a", noon)
+	if trouble == nil || trouble.Class != renew.ClassRateLimit || !trouble.NotBefore.Equal(noon.Add(2*time.Hour)) {
+		t.Fatalf("%+v, %v", trouble, err)
+	}
+	if until, why := trouble.Waits("a", lifeWithLeft(30*day), noon); !until.Equal(noon.Add(2*time.Hour)) || why != "the CA asks to wait" {
+		t.Errorf("waits until %s: %s", until, why)
+	}
+	if w.job(t) != nil {
+		t.Error("an order that was not placed is kept")
 	}
 }
