@@ -358,6 +358,8 @@ func (a *app) chooseProvider(s *settings, method string, c *dns.RouterConfig) (e
 			return entry, fmt.Errorf("%s is %q, which is no number of seconds", dnsKey(method, "propagation_seconds"), text)
 		}
 		c.Propagation = dns.Limit(n)
+	} else if i := slices.IndexFunc(dnsPlugins(), func(p dnsPlugin) bool { return method == "dns-"+p.name }); i >= 0 && s.dns.noCheck {
+		c.Propagation = time.Duration(dnsPlugins()[i].wait) * time.Second // as certbot waits, which cannot look
 	}
 	switch method {
 	case byProfiles, byPersist:

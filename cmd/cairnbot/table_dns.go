@@ -53,7 +53,7 @@ func tableDNS() []option {
 		rows = append(rows,
 			pluginOption(name+"-credentials", "FILE", name, "the file with the keys for "+plugin.title, ""),
 			pluginOption(name+"-propagation-seconds", "SECONDS", name, "how long to wait at most before the CA is asked to look",
-				"as long as the servers of the zone take; where they cannot be asked, "+strconv.Itoa(plugin.wait)))
+				"as long as the servers of the zone take; with --dns-no-check, "+strconv.Itoa(plugin.wait)))
 		if plugin.name == "google" {
 			rows = append(rows, pluginOption("dns-google-project", "ID", name, "the project that the zone belongs to", "the key's own"))
 		}
