@@ -71,27 +71,31 @@ func TestWhatStaysInTheBackgroundIsNotWaitedForNorKilled(t *testing.T) {
 }
 
 func TestTimeEndsTheWholeGroup(t *testing.T) {
-	dir := t.TempDir()
-	r := hook.NewRunner(hook.Config{Environment: environment, Timeout: 200 * time.Millisecond, Grace: 200 * time.Millisecond})
+	// Long enough for a shell to begin on a busy machine.
+	r := hook.NewRunner(hook.Config{Environment: environment, Timeout: 2 * time.Second, Grace: 200 * time.Millisecond})
 	for name, command := range map[string]string{
 		"obeys":       `echo before; sleep 1000 & echo $! >"$DIR/child"; wait`,
 		"obeys not":   `trap '' TERM; echo before; sh -c 'trap "" TERM; sleep 1000' & echo $! >"$DIR/child"; while :; do wait; done`,
 		"leader only": `echo before; sh -c 'trap "" TERM; sleep 1000; sleep 1000' & echo $! >"$DIR/child"; wait`,
 	} {
-		got := r.Run(t.Context(), command, "DIR="+dir)
-		if !errors.Is(got.Err, hook.ErrTimeout) || got.Code != -1 || got.Stdout != "before\n" {
-			t.Errorf("%s: got %+v", name, got)
-		}
-		text, err := os.ReadFile(filepath.Join(dir, "child"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for deadline := time.Now().Add(20 * time.Second); running(t, strings.TrimSpace(string(text))); {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: its child lives", name)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			got := r.Run(t.Context(), command, "DIR="+dir)
+			if !errors.Is(got.Err, hook.ErrTimeout) || got.Code != -1 || got.Stdout != "before\n" {
+				t.Errorf("got %+v", got)
 			}
-			time.Sleep(time.Millisecond)
-		}
+			text, err := os.ReadFile(filepath.Join(dir, "child"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for deadline := time.Now().Add(20 * time.Second); running(t, strings.TrimSpace(string(text))); {
+				if time.Now().After(deadline) {
+					t.Fatal("its child lives")
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
 	}
 }
 
