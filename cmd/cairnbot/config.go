@@ -6,11 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cairn-ca/cairn/internal/bot/command"
 )
 
-// usualConfig lists the files that are read where -c names none. The first does not follow
+// usualConfig lists the files that are always read; what -c names is read after them, and wins. The first does not follow
 // --config-dir, as it does not with certbot.
 func usualConfig(getenv func(string) string) []string {
 	files := []string{defaultConfigFile}
@@ -26,14 +27,15 @@ func usualConfig(getenv func(string) string) []string {
 
 // configFiles reads what stands behind a command line.
 func (p process) configFiles(words *command.Language[options], line command.Line) ([][]command.Setting, error) {
-	paths, named := p.config, false
+	paths, own := slices.Clone(p.config), len(p.config)
 	for _, setting := range line.Settings {
 		if setting.Name == "config" {
-			paths, named = []string{setting.Value}, true
+			paths = append(paths[:own], setting.Value) // the last one counts
 		}
 	}
 	var files [][]command.Setting
-	for _, path := range paths {
+	for i, path := range paths {
+		named := i >= own
 		settings, err := readConfig(words, path)
 		switch {
 		case named && errors.Is(err, fs.ErrNotExist):

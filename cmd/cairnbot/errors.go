@@ -59,8 +59,8 @@ func (a *app) end(err error) int {
 	}
 	var usage *command.UsageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(a.err, "usage: %[1]s [VERB] [options] [-d NAME] ...\n%[1]s: error: %[2]s\n%[1]s: hint: %[1]s --help shows the verbs and options\n",
-			a.name, usage)
+		fmt.Fprintf(a.err, "usage: %[1]s %[3]s\n%[1]s: error: %[2]s\n%[1]s: hint: %[1]s --help shows the verbs and options\n",
+			a.name, usage, helpUsage)
 		return exitUsage
 	}
 	if isUnexpected(err) {

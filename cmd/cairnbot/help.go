@@ -7,14 +7,10 @@ import (
 	"github.com/cairn-ca/cairn/internal/bot/command"
 )
 
-// helpIntro is what a person reads first. NAME becomes the name that we were called by.
+// helpIntro is what a person reads first, after the line of usage. NAME becomes the name that we were called by.
 const helpIntro = `NAME gets certificates from an ACME certificate authority, such as Cairn or
 Let's Encrypt, and keeps them renewed. It takes certbot's command line and works
 on certbot's files in /etc/letsencrypt.
-
-Usage:
-
-  NAME [VERB] [options] [-d NAME] ...
 
 A first certificate, where nothing listens on port 80 yet:
 
@@ -35,6 +31,9 @@ fullchain.pem is the certificate, privkey.pem its key. Let cron or a timer run
 
 `
 
+// helpUsage is what follows the name in the line of usage.
+const helpUsage = "[VERB] [options] [-d NAME] ..."
+
 // helpOutro ends every help.
 const helpOutro = `
 Long options may be shortened as long as they stay unique. Exit codes: 0 done or
@@ -53,7 +52,7 @@ func (p process) manual() *command.Manual[options] {
 	return &command.Manual[options]{
 		Language: language(), Program: name, Version: version, Date: manualDate,
 		Summary: "get certificates from an ACME CA, and keep them renewed",
-		Intro:   strings.ReplaceAll(strings.ReplaceAll(helpIntro, "[-d NAME]", "[-d DOMAIN]"), "NAME", name), Outro: helpOutro,
+		Intro:   strings.ReplaceAll(helpIntro, "NAME", name), Outro: helpOutro, Usage: helpUsage,
 		Common: []string{"domains", "cert-name", "standalone", "webroot", "webroot-path", "manual", "email", "agree-tos", "server",
 			"ca-bundle", "non-interactive", "quiet", "json", "dry-run", "staging"},
 		About: aboutVerbs(), Sections: manualSections(name),

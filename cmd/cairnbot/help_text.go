@@ -40,8 +40,8 @@ func aboutVerbs() map[string]string {
 // manualSections end the manual page.
 func manualSections(name string) []command.Section {
 	sections := []command.Section{
-		{Title: "DEFAULTS OF OPTIONS", Text: `Options can be set in ` + defaultConfigFile + ` and in $XDG_CONFIG_HOME/letsencrypt/cli.ini (~/.config/letsencrypt/cli.ini);
-with -c in that file alone. A line has the long name of an option and its value:
+		{Title: "DEFAULTS OF OPTIONS", Text: `Options can be set in ` + defaultConfigFile + ` and in $XDG_CONFIG_HOME/letsencrypt/cli.ini (~/.config/letsencrypt/cli.ini),
+and in the file that -c names. A line has the long name of an option and its value:
 
   email = you@example.org
   agree-tos = true

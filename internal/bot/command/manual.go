@@ -20,6 +20,7 @@ type Manual[T any] struct {
 	Version string
 	Date    string // of the text, such as 2026-11-29
 	Summary string // in one line, without its name
+	Usage   string // what follows the name on a command line
 	Intro   string // what --help says first: a person may read no further
 	Common  []string
 	About   map[string]string // what a verb does, in paragraphs
@@ -37,6 +38,11 @@ const (
 // one of Topics, or "" for the start.
 func (m *Manual[T]) Help(w io.Writer, topic string) {
 	verb := m.Verb(topic)
+	usage := m.Usage
+	if verb != nil && verb.Name != HelpVerb {
+		usage = verb.Name + " [options]"
+	}
+	fmt.Fprintf(w, "usage: %s %s\n\n", m.Program, usage)
 	switch {
 	case topic == "" || topic == HelpVerb:
 		fmt.Fprint(w, m.Intro)
