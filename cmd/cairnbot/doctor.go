@@ -63,35 +63,24 @@ type examined struct {
 }
 
 // patients finds what is to be looked at.
-func (a *app) patients() ([]examined, error) {
-	var list []examined
+func (a *app) patients() (list []examined, err error) {
 	var names []acme.Identifier
-	add := func(l *lineage.Lineage) error {
-		leaf, err := l.Leaf()
-		if err != nil {
-			return err
-		}
-		s, err := a.settle(l.Conf)
-		if err != nil {
-			return err
-		}
-		list = append(list, examined{s, acme.CertificateIdentifiers(leaf), l.Name})
-		return nil
-	}
 	words := a.words
 	if a.certName != "" {
 		words = append(words, a.certName)
 	}
 	for _, word := range words {
 		l, err := a.store.Load(word)
-		switch {
-		case err == nil:
-			err = add(l)
-		case errors.Is(err, fs.ErrNotExist):
-			var name string
-			if name, err = checkDomain(word); err == nil {
-				names = append(names, acme.IdentifierFor(name))
+		if errors.Is(err, fs.ErrNotExist) { // a name that may be about to get one
+			name, err := checkDomain(word)
+			if err != nil {
+				return nil, err
 			}
+			names = append(names, acme.IdentifierFor(name))
+			continue
+		}
+		if err == nil {
+			list, err = a.withLineage(list, l)
 		}
 		if err != nil {
 			return nil, err
@@ -100,29 +89,45 @@ func (a *app) patients() ([]examined, error) {
 	for _, name := range a.domains {
 		names = append(names, acme.IdentifierFor(name))
 	}
-	if len(names) > 0 {
+	switch {
+	case len(names) > 0:
 		s, err := a.settle(nil)
-		if err != nil {
-			return nil, err
-		}
-		return append(list, examined{s, names, ""}), nil
-	}
-	if len(list) > 0 {
+		return append(list, examined{s, names, ""}), err
+	case len(list) > 0:
 		return list, nil
+	default:
+		return a.allPatients()
 	}
+}
+
+// allPatients are all certificates.
+func (a *app) allPatients() (list []examined, err error) {
 	lineages, broken, err := a.store.List()
+	if err != nil {
+		return nil, err
+	}
 	for _, b := range broken {
 		a.log.Warn("a renewal configuration is invalid", "path", b.Path, "error", b.Err)
 	}
-	if err == nil && len(lineages) == 0 {
-		err = withHint(errors.New("there is no certificate yet"), "name what you want one for: %s doctor NAME", a.name)
+	if len(lineages) == 0 {
+		return nil, withHint(errors.New("there is no certificate yet"), "name what you want one for: %s doctor NAME", a.name)
 	}
 	for _, l := range lineages {
-		if err == nil {
-			err = add(l)
+		if list, err = a.withLineage(list, l); err != nil {
+			return nil, err
 		}
 	}
-	return list, err
+	return list, nil
+}
+
+// withLineage adds a certificate that is there.
+func (a *app) withLineage(list []examined, l *lineage.Lineage) ([]examined, error) {
+	leaf, err := l.Leaf()
+	if err != nil {
+		return nil, err
+	}
+	s, err := a.settle(l.Conf)
+	return append(list, examined{s, acme.CertificateIdentifiers(leaf), l.Name}), err
 }
 
 // examine looks at one.

@@ -73,6 +73,12 @@ func TestAcmeSh(t *testing.T) {
 	if script := params(t, s, "e.test"); script.Authenticator != "dns-acmesh" || !strings.HasSuffix(script.Plugin["dns_acmesh_credentials"], "acmesh-e.test.ini") {
 		t.Errorf("e.test: %+v", script)
 	}
+	checkNotes(t, report)
+}
+
+// checkNotes looks whether what could not be carried over is said.
+func checkNotes(t *testing.T, report adopt.Report) {
+	t.Helper()
 	for _, c := range report.Certificates {
 		notes := strings.Join(c.Notes, "\n")
 		switch {
