@@ -130,7 +130,7 @@ func (r *reader) acmeShDNS(c *Certificate, hook string, conf, home map[string]st
 	if alias := firstOf(conf["Le_ChallengeAlias"], conf["Le_DomainAlias"]); alias != "" && alias != "no" {
 		c.note("the proofs went to %q: the CNAME of _acme-challenge is followed by itself", alias)
 	}
-	for _, row := range dnsHooks {
+	for _, row := range dnsHooks() {
 		if row.hook != hook || r.config.Provider == nil {
 			continue
 		}
@@ -181,30 +181,35 @@ func (r *reader) acmeShScript(c *Certificate, hook string) {
 
 // dnsHooks are scripts in acme.sh's dnsapi for which there is a provider of ours, with what they call the settings that
 // lego's variables stand for.
-var dnsHooks = []struct {
+func dnsHooks() []dnsHook {
+	return []dnsHook{
+		{"dns_cf", "cloudflare", map[string]string{"CF_Token": "CF_DNS_API_TOKEN", "CF_Key": "CF_API_KEY", "CF_Email": "CF_API_EMAIL"}},
+		{"dns_dgon", "digitalocean", map[string]string{"DO_API_KEY": "DO_AUTH_TOKEN"}},
+		{"dns_aws", "route53", map[string]string{"AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY"}},
+		{"dns_dnsimple", "dnsimple", map[string]string{"DNSimple_OAUTH_TOKEN": "DNSIMPLE_OAUTH_TOKEN"}},
+		{"dns_me", "dnsmadeeasy", map[string]string{"ME_Key": "DNSMADEEASY_API_KEY", "ME_Secret": "DNSMADEEASY_API_SECRET"}},
+		{"dns_linode_v4", "linode", map[string]string{"LINODE_V4_API_KEY": "LINODE_TOKEN"}},
+		{"dns_lua", "luadns", map[string]string{"LUA_Key": "LUADNS_API_TOKEN", "LUA_Email": "LUADNS_API_USERNAME"}},
+		{"dns_nsone", "nsone", map[string]string{"NS1_Key": "NS1_API_KEY"}},
+		{"dns_ovh", "ovh", map[string]string{"OVH_END_POINT": "OVH_ENDPOINT", "OVH_AK": "OVH_APPLICATION_KEY", "OVH_AS": "OVH_APPLICATION_SECRET", "OVH_CK": "OVH_CONSUMER_KEY"}},
+		{"dns_gandi_livedns", "gandiv5", map[string]string{"GANDI_LIVEDNS_KEY": "GANDIV5_API_KEY", "GANDI_LIVEDNS_TOKEN": "GANDIV5_PERSONAL_ACCESS_TOKEN"}},
+		{"dns_hetzner", "hetzner", map[string]string{"HETZNER_Token": "HETZNER_API_KEY"}},
+		{"dns_hetznercloud", "hetzner", map[string]string{"HETZNER_TOKEN": "HETZNER_API_TOKEN"}},
+		{"dns_porkbun", "porkbun", map[string]string{"PORKBUN_API_KEY": "PORKBUN_API_KEY", "PORKBUN_SECRET_API_KEY": "PORKBUN_SECRET_API_KEY"}},
+		{"dns_namecheap", "namecheap", map[string]string{"NAMECHEAP_USERNAME": "NAMECHEAP_API_USER", "NAMECHEAP_API_KEY": "NAMECHEAP_API_KEY"}},
+		{"dns_duckdns", "duckdns", map[string]string{"DuckDNS_Token": "DUCKDNS_TOKEN"}},
+		{"dns_desec", "desec", map[string]string{"DEDYN_TOKEN": "DESEC_TOKEN"}},
+		{"dns_inwx", "inwx", map[string]string{"INWX_User": "INWX_USERNAME", "INWX_Password": "INWX_PASSWORD", "INWX_Shared_Secret": "INWX_SHARED_SECRET"}},
+		{"dns_vultr", "vultr", map[string]string{"VULTR_API_KEY": "VULTR_API_KEY"}},
+		{"dns_ionos", "ionos", map[string]string{"IONOS_PREFIX": "IONOS_API_PREFIX", "IONOS_SECRET": "IONOS_API_KEY"}},
+		{"dns_acmedns", "acme-dns", map[string]string{"ACMEDNS_BASE_URL": "ACME_DNS_API_BASE"}},
+	}
+}
+
+// dnsHook is a script of acme.sh's, and the provider of ours that stands for it.
+type dnsHook struct {
 	hook, provider string
-	variables      map[string]string
-}{
-	{"dns_cf", "cloudflare", map[string]string{"CF_Token": "CF_DNS_API_TOKEN", "CF_Key": "CF_API_KEY", "CF_Email": "CF_API_EMAIL"}},
-	{"dns_dgon", "digitalocean", map[string]string{"DO_API_KEY": "DO_AUTH_TOKEN"}},
-	{"dns_aws", "route53", map[string]string{"AWS_ACCESS_KEY_ID": "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY": "AWS_SECRET_ACCESS_KEY"}},
-	{"dns_dnsimple", "dnsimple", map[string]string{"DNSimple_OAUTH_TOKEN": "DNSIMPLE_OAUTH_TOKEN"}},
-	{"dns_me", "dnsmadeeasy", map[string]string{"ME_Key": "DNSMADEEASY_API_KEY", "ME_Secret": "DNSMADEEASY_API_SECRET"}},
-	{"dns_linode_v4", "linode", map[string]string{"LINODE_V4_API_KEY": "LINODE_TOKEN"}},
-	{"dns_lua", "luadns", map[string]string{"LUA_Key": "LUADNS_API_TOKEN", "LUA_Email": "LUADNS_API_USERNAME"}},
-	{"dns_nsone", "nsone", map[string]string{"NS1_Key": "NS1_API_KEY"}},
-	{"dns_ovh", "ovh", map[string]string{"OVH_END_POINT": "OVH_ENDPOINT", "OVH_AK": "OVH_APPLICATION_KEY", "OVH_AS": "OVH_APPLICATION_SECRET", "OVH_CK": "OVH_CONSUMER_KEY"}},
-	{"dns_gandi_livedns", "gandiv5", map[string]string{"GANDI_LIVEDNS_KEY": "GANDIV5_API_KEY", "GANDI_LIVEDNS_TOKEN": "GANDIV5_PERSONAL_ACCESS_TOKEN"}},
-	{"dns_hetzner", "hetzner", map[string]string{"HETZNER_Token": "HETZNER_API_KEY"}},
-	{"dns_hetznercloud", "hetzner", map[string]string{"HETZNER_TOKEN": "HETZNER_API_TOKEN"}},
-	{"dns_porkbun", "porkbun", map[string]string{"PORKBUN_API_KEY": "PORKBUN_API_KEY", "PORKBUN_SECRET_API_KEY": "PORKBUN_SECRET_API_KEY"}},
-	{"dns_namecheap", "namecheap", map[string]string{"NAMECHEAP_USERNAME": "NAMECHEAP_API_USER", "NAMECHEAP_API_KEY": "NAMECHEAP_API_KEY"}},
-	{"dns_duckdns", "duckdns", map[string]string{"DuckDNS_Token": "DUCKDNS_TOKEN"}},
-	{"dns_desec", "desec", map[string]string{"DEDYN_TOKEN": "DESEC_TOKEN"}},
-	{"dns_inwx", "inwx", map[string]string{"INWX_User": "INWX_USERNAME", "INWX_Password": "INWX_PASSWORD", "INWX_Shared_Secret": "INWX_SHARED_SECRET"}},
-	{"dns_vultr", "vultr", map[string]string{"VULTR_API_KEY": "VULTR_API_KEY"}},
-	{"dns_ionos", "ionos", map[string]string{"IONOS_PREFIX": "IONOS_API_PREFIX", "IONOS_SECRET": "IONOS_API_KEY"}},
-	{"dns_acmedns", "acme-dns", map[string]string{"ACMEDNS_BASE_URL": "ACME_DNS_API_BASE"}},
+	variables      map[string]string // what the script calls a setting → what lego does
 }
 
 // acmeShHooks carries over the commands around a renewal. Deploy scripts of acme.sh's need acme.sh.
