@@ -128,7 +128,7 @@ var differences = []difference{
 		"What a CA says about failed challenges is on standard error", "It is an error. The words are the same."},
 	{"-nvv", `phrase on stderr, certbot only: .*`,
 		"`-v` shows progress without repeating results", "certbot repeats on standard error what it says on standard output."},
-	{"--help", `phrase on stdout, (cairnbot only: \^usage:|certbot only: .*)`,
+	{"help", `phrase on stdout, (cairnbot|certbot) only: .*`,
 		"The text of `--help`", "It is ours."},
 	{"show_account", `phrase on stdout, cairnbot only: \^  Account Thumbprint: .*`,
 		"`show_account` shows the thumbprint", "certbot does since 2.8."},

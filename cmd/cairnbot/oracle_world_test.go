@@ -68,6 +68,9 @@ func (w *world) play(name string, lines []string) error {
 		"PATH="+filepath.Join(w.root, "bin")+":"+os.Getenv("PATH"), "HOME="+filepath.Join(w.root, "home"), "XDG_CONFIG_HOME="+filepath.Join(w.root, "home", ".config"),
 		"REQUESTS_CA_BUNDLE="+w.pebble.Bundle, "SERVER="+w.pebble.Directory, "PORT="+strconv.Itoa(w.pebble.HTTPPort),
 		"TMPDIR="+filepath.Join(w.root, "home"), "LC_ALL=C.UTF-8",
+		"FRONT=--no-verify-ssl --http-01-port "+strconv.Itoa(w.pebble.HTTPPort)+" --https-port 5001 --non-interactive --no-redirect --agree-tos"+
+			" --register-unsafely-without-email --debug -vv --authenticator standalone --installer null",
+		"BACK=--no-random-sleep-on-renew --renew-by-default --server "+w.pebble.Directory,
 	)
 	for name, dir := range map[string]string{"ETC": "etc", "LIB": "lib", "LOG": "log", "WEB": "web", "HERE": ""} {
 		w.env = append(w.env, name+"="+filepath.Join(w.root, dir))
