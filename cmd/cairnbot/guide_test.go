@@ -248,7 +248,7 @@ func TestNobodyWaitsForAPerson(t *testing.T) {
 	d := s.talk(s.ca("certonly", "--standalone", "-d", "a.example,b.example")...).expect("(E)xpand/(C)ancel: ")
 	s.quietly(s.ca("certonly", "-n", "--standalone", "-d", "c.example")...) // the locks are free
 	d.send("e").expect("Successfully received").end(0)
-	d = s.talk(s.ca("certonly", "--standalone", "-d", "c.example")...).expect("exactly the same domains")
+	d = s.talk(s.ca("certonly", "--standalone", "-d", "c.example")...).expect("exactly the same domains").expect("(press 'c' to cancel): ")
 	s.quietly("renew", "--cert-name", "c.example", "--force-renewal", "--ca-bundle", s.pebble.Bundle)
 	d.send("2").expect("the certificate c.example was renewed by another run meanwhile").end(1)
 }

@@ -168,8 +168,7 @@ const maxWrong = 50
 // until prompts for lines until take accepts one. An error of take is shown, and the question is put again.
 func (a *Asker) until(ctx context.Context, q Question, prompt string, take func(line string) error) error {
 	for range maxWrong {
-		a.write(a.wrap(prompt))
-		line, err := a.next(ctx)
+		line, err := a.next(ctx, prompt)
 		if err == nil || errors.Is(err, errLong) {
 			if err == nil {
 				err = take(strings.TrimSpace(line))
@@ -193,9 +192,13 @@ func (a *Asker) until(ctx context.Context, q Question, prompt string, take func(
 	return &UnansweredError{q.Text, q.Flag, fmt.Errorf("%d were wrong", maxWrong)}
 }
 
-// next waits for a line.
-func (a *Asker) next(ctx context.Context) (line string, err error) {
-	if around := a.config.Around(ctx, func() { line, err = a.lines.next(ctx, a.config.Timeout) }); around != nil && err == nil {
+// next prompts and waits for a line.
+func (a *Asker) next(ctx context.Context, prompt string) (line string, err error) {
+	around := a.config.Around(ctx, func() {
+		a.write(a.wrap(prompt)) // whoever sees it may rely on what Around gives up
+		line, err = a.lines.next(ctx, a.config.Timeout)
+	})
+	if around != nil && err == nil {
 		err = &aroundError{around}
 	}
 	return line, err
