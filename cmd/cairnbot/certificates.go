@@ -7,8 +7,10 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -30,8 +32,9 @@ func (a *app) certificates(ctx context.Context) error {
 		return err
 	}
 	var list []listed
-	for _, l := range lineages {
-		leaf, err := l.Leaf()
+	leaves, errs := readLeaves(lineages)
+	for i, l := range lineages {
+		leaf, err := leaves[i], errs[i]
 		switch {
 		case err != nil:
 			broken = append(broken, lineage.Broken{Path: l.ConfPath(), Err: err})
@@ -43,8 +46,11 @@ func (a *app) certificates(ctx context.Context) error {
 	var blocks []string
 	result := certificatesJSON{Certificates: []certificateJSON{}}
 	for _, c := range list {
+		if a.json {
+			result.Certificates = append(result.Certificates, describeLineage(c, time.Now()))
+			continue
+		}
 		blocks = append(blocks, certificateBlock(c, time.Now()))
-		result.Certificates = append(result.Certificates, describeLineage(c, time.Now()))
 	}
 	result.Invalid = invalidList(broken)
 	a.result = result
@@ -58,8 +64,8 @@ func (a *app) certificates(ctx context.Context) error {
 	case len(blocks) > 0:
 		a.say("Found the following matching certs:")
 	}
-	for _, block := range blocks {
-		a.say("%s", block)
+	if len(blocks) > 0 {
+		a.say("%s", strings.Join(blocks, "\n")) // at once: there may be thousands
 	}
 	var invalid []string
 	for _, b := range broken {
@@ -69,6 +75,22 @@ func (a *app) certificates(ctx context.Context) error {
 	a.list("\nThe following renewal configurations were invalid:", invalid)
 	a.frame()
 	return nil
+}
+
+// readLeaves reads the certificates that are live, on as many processors as there are.
+func readLeaves(lineages []*lineage.Lineage) ([]*x509.Certificate, []error) {
+	leaves, errs := make([]*x509.Certificate, len(lineages)), make([]error, len(lineages))
+	workers := runtime.GOMAXPROCS(0)
+	var running sync.WaitGroup
+	for w := range workers {
+		running.Go(func() {
+			for i := w; i < len(lineages); i += workers {
+				leaves[i], errs[i] = lineages[i].Leaf()
+			}
+		})
+	}
+	running.Wait()
+	return leaves, errs
 }
 
 // matches applies --cert-name and -d.
