@@ -126,9 +126,17 @@ func (a *app) deleteOne(name string) error {
 		return a.deleteBroken(name, err)
 	}
 	a.done(name)
-	a.forget(name)
+	a.forgetAll(name)
 	a.say("Deleted all files relating to certificate %s.", name)
 	return nil
+}
+
+// forgetAll removes what we remember of a certificate of that name: another one may get it.
+func (a *app) forgetAll(name string) {
+	a.done(name)
+	if err := a.shared.memory.Forget(name); err != nil {
+		a.log.Warn("what is remembered of a certificate stays behind", "name", name, "error", err)
+	}
 }
 
 // deleteBroken removes a configuration that cannot be used, as certbot does: it does not say which files are its own, so these stay.
@@ -140,7 +148,7 @@ func (a *app) deleteBroken(name string, broken error) error {
 	if err := os.Remove(path); err != nil {
 		return errors.Join(broken, err)
 	}
-	a.done(name)
+	a.forgetAll(name)
 	a.log.Warn("a renewal configuration was broken and is gone; if there are files of that name in live/ and archive/, they are still there",
 		"path", path, "error", broken)
 	a.say("Deleted the renewal configuration of certificate %s.", name)

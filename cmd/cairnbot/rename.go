@@ -46,7 +46,8 @@ func (a *app) rename(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.forget(from)
+	a.forgetAll(from)
+	a.forgetAll(from)
 	if lines == nil {
 		lines = []reference.Line{}
 	}

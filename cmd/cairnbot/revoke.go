@@ -157,7 +157,7 @@ func (a *app) deleteRevoked(l *lineage.Lineage) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("deleting the files of %s: %w", l.Name, err)
 	}
-	a.done(l.Name)
+	a.forgetAll(l.Name)
 	a.say("Deleted all files relating to certificate %s.", l.Name)
 	return true, nil
 }
