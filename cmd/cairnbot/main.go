@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -28,8 +29,14 @@ var version = "devel"
 
 func main() { os.Exit(begin(usualConfig(os.Getenv))) }
 
+// garbage is how much may lie about, in percent of what is used: little is used, by many small steps.
+const garbage = 250
+
 // begin runs the program in its process, with the usual cli.ini files, until it ends or is told to.
 func begin(config []string) int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, ending...)

@@ -301,7 +301,8 @@ func (a *app) look(ctx context.Context, l *lineage.Lineage, online bool) (*renew
 		asked = a.fingerprint(l, leaf)
 	}
 	v, err := renew.Judge(renew.Subject{Lineage: l, Leaf: leaf, Params: &params, Force: a.force, Asked: asked}, state, now())
-	if err == nil && online && !v.Due(now()) && !params.NoAutoRenew && a.isRevoked(ctx, l, leaf) {
+	// A CA that suggests when to renew tells of what it revokes in that way, and is not asked twice.
+	if err == nil && online && !v.Due(now()) && !params.NoAutoRenew && !state.Advice.Given() && a.isRevoked(ctx, l, leaf) {
 		v.At, v.Why, v.Revoked = now(), "the CA has revoked it", true
 	}
 	return v, leaf, err

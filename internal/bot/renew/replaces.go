@@ -31,11 +31,15 @@ func (o *Obtainer) newOrder(ctx context.Context, request acme.NewOrder) (*acme.O
 }
 
 // refusesReplaces reports whether err may be about "replaces". It need not: an order without that is refused
-// for the true reason then. What says to come later is not about it.
+// for the true reason then. What says to come later is not about it; an internal error may be, as Pebble shows,
+// which does not find the order of every certificate.
 func refusesReplaces(err error, id string) bool {
 	var problem *acme.Problem
-	if !errors.As(err, &problem) || problem.Status == http.StatusTooManyRequests || problem.Status >= 500 {
+	if !errors.As(err, &problem) || problem.Status == http.StatusTooManyRequests || problem.RetryAfter > 0 {
 		return false
+	}
+	if problem.Status >= 500 {
+		return problem.Type == acme.TypeServerInternal
 	}
 	said := strings.ToLower(problem.Error())
 	return problem.Type == acme.TypeAlreadyReplaced || problem.Status == http.StatusConflict || problem.Type == acme.TypeMalformed ||

@@ -93,12 +93,14 @@ func TestReplacesIsDroppedWhereItIsRefused(t *testing.T) {
 		orders  int
 		ok      bool
 	}{
-		"already replaced": {acme.Problemf(acme.TypeAlreadyReplaced, "no"), 2, true},
-		"409":              {acme.Problemf("about:blank", "no").WithStatus(409), 2, true},
-		"malformed":        {acme.Problemf(acme.TypeMalformed, "no"), 2, true},
-		"it is mentioned":  {acme.Problemf(acme.TypeUnauthorized, "the replaced certificate is another account's"), 2, true},
-		"another reason":   {acme.Problemf(acme.TypeRejectedIdentifier, "no"), 1, false},
-		"a limit":          {acme.Problemf(acme.TypeRateLimited, "too many orders that replace"), 1, false},
+		"already replaced":  {acme.Problemf(acme.TypeAlreadyReplaced, "no"), 2, true},
+		"409":               {acme.Problemf("about:blank", "no").WithStatus(409), 2, true},
+		"malformed":         {acme.Problemf(acme.TypeMalformed, "no"), 2, true},
+		"it is mentioned":   {acme.Problemf(acme.TypeUnauthorized, "the replaced certificate is another account's"), 2, true},
+		"an internal error": {acme.Problemf(acme.TypeServerInternal, "could not find an order"), 2, true},
+		"a proxy's":         {acme.Problemf("about:blank", "no").WithStatus(503), 1, false},
+		"another reason":    {acme.Problemf(acme.TypeRejectedIdentifier, "no"), 1, false},
+		"a limit":           {acme.Problemf(acme.TypeRateLimited, "too many orders that replace"), 1, false},
 	} {
 		text, err := json.Marshal(c.problem)
 		if err != nil {
