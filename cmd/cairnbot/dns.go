@@ -304,7 +304,7 @@ func (a *app) routerConfig(s *settings, method string, resolver *dns.Resolver) d
 	config := dns.RouterConfig{
 		Find: registry.Find, Profile: s.dns.profile, Credentials: a.dnsCredentials(), Extra: make(map[string]string),
 		Settings: dns.Settings{
-			HTTP: &http.Client{Transport: transport, Timeout: dnsTimeout}, Log: a.log, Environment: a.environment, Resolver: resolver,
+			HTTP: &http.Client{Transport: transport, Timeout: dnsTimeout}, Log: a.log, Environ: a.environ, Environment: a.environment, Resolver: resolver,
 		},
 	}
 	path := s.dns.profiles

@@ -30,6 +30,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/bot/hook"
 )
 
 // Names of certbot's.
@@ -75,7 +77,10 @@ const commandTimeout = time.Minute
 func run(ctx context.Context, argv []string) error {
 	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
-	text, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	hook.OwnGroup(command)
+	command.WaitDelay = time.Second // what it left in the background is not waited for
+	text, err := command.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %.500s", err, text)
 	}

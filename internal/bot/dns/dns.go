@@ -122,6 +122,9 @@ type Settings struct {
 	// Lookup reads the environment of the process, for services whose own tools are set up there
 	// (AWS_PROFILE). It finds nothing where Values were given. nil finds nothing.
 	Lookup func(name string) (string, bool)
+	// Environ is what programs get that a provider starts, as os.Environ has it. It was taken before anything was put into
+	// the environment for lego's providers: those are secrets of others. nil means the environment of this process.
+	Environ []string
 	// Environment is for lego's providers, which are made from it. nil makes them fail.
 	Environment *Environment
 	// Resolver finds zones for those who ask. nil makes lego's providers fail.

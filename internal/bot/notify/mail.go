@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/bot/hook"
 )
 
 // Security is how the connection to a mail server is protected.
@@ -244,7 +246,7 @@ func (m *Mail) sendmail(ctx context.Context, message []byte) error {
 	command.Stdin = bytes.NewReader(bytes.ReplaceAll(message, []byte("\r\n"), []byte("\n")))
 	command.Stdout, command.Stderr = output, output
 	command.WaitDelay = 2 * time.Second
-	ownGroup(command)
+	hook.OwnGroup(command)
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("%s: %w: %s", program, err, clean(output.String()))
 	}

@@ -43,6 +43,7 @@ type Config struct {
 	Account   string
 	Home      string        // acme.sh's home, or ""
 	Variables []string      // "NAME=value": credentials, as scripts call them
+	Environ   []string      // what the script gets besides; nil means the environment of this process
 	Timeout   time.Duration // 0 means ten minutes: scripts sleep
 	Log       *slog.Logger  // nil discards
 }
@@ -82,6 +83,9 @@ func New(config Config) (*Provider, error) {
 	if config.Timeout <= 0 {
 		config.Timeout = 10 * time.Minute
 	}
+	if config.Environ == nil {
+		config.Environ = new(exec.Cmd).Environ()
+	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
@@ -90,7 +94,7 @@ func New(config Config) (*Provider, error) {
 	}
 	return &Provider{
 		config: config, path: path, function: strings.TrimSuffix(filepath.Base(path), ".sh"), shell: shell, saved: make(map[string][]byte),
-		runner: hook.NewRunner(hook.Config{Environment: new(exec.Cmd).Environ(), Timeout: config.Timeout}),
+		runner: hook.NewRunner(hook.Config{Environment: config.Environ, Timeout: config.Timeout}),
 	}, nil
 }
 

@@ -33,7 +33,7 @@ func entry(name, script string) dns.Entry {
 		Docs: "https://github.com/cairn-ca/cairn/blob/main/docs/dns-programs.md#--dns-acmeshdns_name",
 		New: func(s dns.Settings) (dns.Provider, error) {
 			config := Config{Script: script, Directory: s.Values["directory"], Home: s.Values["home"], Account: s.Values["account_conf"],
-				Variables: program.Variables(s, "script", "directory", "home", "account_conf", "timeout"), Log: s.Log}
+				Variables: program.Variables(s, "script", "directory", "home", "account_conf", "timeout"), Environ: s.Environ, Log: s.Log}
 			if config.Script == "" {
 				config.Script = s.Values["script"]
 			}

@@ -52,7 +52,17 @@ _lower_case() { LC_ALL=C tr '[:upper:]' '[:lower:]'; }
 _head_n() { head -n "$1"; }
 _tail_n() { tail -n "$1"; }
 _tail_c() { tail -c "$1"; }
-_math() { printf '%s' "$(($*))"; }
+# _math EXPRESSION: numbers and operators alone. What services answer ends up here, and bash would run the commands
+# that stand in it, or in a variable that it names.
+_math() {
+	case $* in
+	*[!0-9\ +*/%\(\)\<\>=!\&\|^~?:-]*)
+		_err "_math: this is not a calculation with numbers"
+		return 1
+		;;
+	esac
+	printf '%s' "$(($*))"
+}
 
 # _hasfield TEXT FIELD [SEPARATOR]
 _hasfield() {
@@ -134,17 +144,48 @@ _digest() {
 	fi
 }
 
-# _hmac ALGORITHM SECRET-IN-HEX [hex]: of standard input; octets without "hex".
+# _hmac ALGORITHM SECRET-IN-HEX [hex]: of standard input; octets without "hex". It is put together here (RFC 2104 §2), for
+# openssl takes the secret in an argument only, where every user of the machine can read it.
 _hmac() {
 	if [ -z "${2-}" ]; then
 		_err "_hmac: there is no secret"
 		return 1
 	fi
-	if [ -n "${3-}" ]; then
-		openssl dgst "-$1" -mac HMAC -macopt "hexkey:$2" -r | cut -d ' ' -f 1
-	else
-		openssl dgst "-$1" -mac HMAC -macopt "hexkey:$2" -binary
+	case $1 in
+	sha384 | sha512 | SHA384 | SHA512) _hm_block=128 ;;
+	*) _hm_block=64 ;;
+	esac
+	_hm_key=$2
+	if [ ${#_hm_key} -gt $((_hm_block * 2)) ]; then
+		_hm_key=$(printf '%s' "$_hm_key" | _h2b | openssl dgst "-$1" -r | cut -d ' ' -f 1)
 	fi
+	if [ -n "${3-}" ]; then
+		_hmac_octets "$1" | openssl dgst "-$1" -r | cut -d ' ' -f 1
+	else
+		_hmac_octets "$1" | openssl dgst "-$1" -binary
+	fi
+}
+# _hmac_octets ALGORITHM: what the outer digest is of.
+_hmac_octets() {
+	_hmac_pad 5c
+	{
+		_hmac_pad 36
+		cat
+	} | openssl dgst "-$1" -binary
+}
+# _hmac_pad HEX: the key, filled up with zeros, each octet with the bits of HEX turned over.
+_hmac_pad() {
+	printf '%s' "$_hm_key" | _upper_case | awk -v pad="$1" -v size="$_hm_block" '
+		function turned(a, b, i, bit, sum) {
+			for (i = 1; i < 256; i *= 2) if (int(a / i) % 2 != int(b / i) % 2) sum += i
+			return sum
+		}
+		function octet(text) { return (index(digits, substr(text, 1, 1)) - 1) * 16 + index(digits, substr(text, 2, 1)) - 1 }
+		{ key = key $0 }
+		END {
+			digits = "0123456789ABCDEF"
+			for (n = 0; n < size; n++) printf "%02X", turned(n * 2 < length(key) ? octet(substr(key, n * 2 + 1, 2)) : 0, octet(toupper(pad)))
+		}' | _h2b
 }
 
 # _sign KEYFILE ALGORITHM: a signature of standard input, in base64.

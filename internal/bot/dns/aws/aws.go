@@ -40,6 +40,7 @@ type Config struct {
 	STS, Metadata string
 	HTTP          *http.Client                              // nil means http.DefaultClient
 	Lookup        func(name string) (value string, ok bool) // the environment; nil means an empty one
+	Environ       []string                                  // of credential_process; nil means that of this process
 }
 
 // Source finds credentials, and finds new ones when they end. It can be used by several goroutines at once.

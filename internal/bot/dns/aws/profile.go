@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/bot/dns/rest"
+	"github.com/cairn-ca/cairn/internal/bot/hook"
 )
 
 // profiles are the sections of the two files under ~/.aws by their names. Where both have
@@ -99,7 +100,7 @@ func (s *Source) fromProfile(ctx context.Context, profiles map[string]map[string
 	case keys.AccessKey != "" && keys.Secret != "":
 		return keys, nil
 	case profile["credential_process"] != "":
-		return runProcess(ctx, profile["credential_process"])
+		return s.runProcess(ctx, profile["credential_process"])
 	case profile["sso_start_url"] != "" || profile["sso_session"] != "":
 		return Credentials{}, fmt.Errorf("the profile %q signs in with a browser (SSO), which a renewal at night cannot: add `credential_process = aws configure export-credentials --profile %s` to another profile, or give this machine a role", name, name)
 	}
@@ -140,12 +141,12 @@ func (s *Source) fromRole(ctx context.Context, profiles map[string]map[string]st
 
 // runProcess runs the program that a profile names, without a shell, and reads credentials from its output
 // (https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html).
-func runProcess(ctx context.Context, command string) (Credentials, error) {
+func (s *Source) runProcess(ctx context.Context, command string) (Credentials, error) {
 	words := splitWords(command)
 	if len(words) == 0 {
 		return Credentials{}, errors.New("credential_process is empty")
 	}
-	output, err := Output(ctx, words[0], words[1:]...)
+	output, err := Output(ctx, s.config.Environ, words)
 	if err != nil {
 		return Credentials{}, fmt.Errorf("running credential_process: %w", err)
 	}
@@ -157,16 +158,18 @@ func runProcess(ctx context.Context, command string) (Credentials, error) {
 }
 
 // Output runs a program that prints credentials, without a shell, for a minute at most, and returns what it prints. What it
-// says to its standard error is in the error.
-func Output(ctx context.Context, name string, arguments ...string) ([]byte, error) {
+// says to its standard error is in the error. After the minute it ends with all that it has started. A nil environ is that of this process.
+func Output(ctx context.Context, environ, argv []string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	program := exec.CommandContext(ctx, name, arguments...)
+	program := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	program.Env = environ
+	hook.OwnGroup(program)
 	program.WaitDelay = time.Second
 	var output, said bounded
 	program.Stdout, program.Stderr = &output, &said
 	if err := program.Run(); err != nil {
-		return nil, fmt.Errorf("%s: %w: it says: %s", name, err, rest.Plain(said.String()))
+		return nil, fmt.Errorf("%s: %w: it says: %s", argv[0], err, rest.Plain(said.String()))
 	}
 	return output.Bytes(), nil
 }

@@ -34,6 +34,7 @@ type Config struct {
 	Management                  string        // address of the service; "" means that of the environment
 	Login                       string        // address that gives tokens; "" means that of the environment
 	HTTP                        *http.Client  // nil means http.DefaultClient
+	Environ                     []string      // of the command az; nil means that of this process
 }
 
 // Provider changes records. Sets are replaced whole, and only if they still are what was read.

@@ -69,7 +69,7 @@ func fromSettings(s dns.Settings) (dns.Provider, error) {
 		Environment:  get("environment", "AZURE_ENVIRONMENT"),
 		Subscription: get("subscription_id", "AZURE_SUBSCRIPTION_ID"), ResourceGroup: get("resource_group", "AZURE_RESOURCE_GROUP"),
 		Zone: get("zone_name", "AZURE_ZONE_NAME"), Private: flag("private_zone", "AZURE_PRIVATE_ZONE"),
-		Management: s.Values["arm_endpoint"], Login: strings.TrimSuffix(get("ad_endpoint", "AZURE_AUTHORITY_HOST"), "/"), HTTP: s.HTTP,
+		Management: s.Values["arm_endpoint"], Login: strings.TrimSuffix(get("ad_endpoint", "AZURE_AUTHORITY_HOST"), "/"), HTTP: s.HTTP, Environ: s.Environ,
 	}
 	workload := flag("use_workload_identity_credentials", "")
 	if workload || s.Lookup != nil {

@@ -227,11 +227,11 @@ func (t *tokens) machine(ctx context.Context) (granted, error) {
 
 // az asks Azure's command line, which a person has signed in with.
 func (t *tokens) az(ctx context.Context, now time.Time) (granted, error) {
-	arguments := []string{"account", "get-access-token", "--output", "json", "--resource", t.resource}
+	argv := []string{"az", "account", "get-access-token", "--output", "json", "--resource", t.resource}
 	if tenant := t.config.Identity.Tenant; tenant != "" {
-		arguments = append(arguments, "--tenant", tenant)
+		argv = append(argv, "--tenant", tenant)
 	}
-	output, err := aws.Output(ctx, "az", arguments...)
+	output, err := aws.Output(ctx, t.config.Environ, argv)
 	if err != nil {
 		return granted{}, fmt.Errorf("the command az does not give a token (`az login` signs in): %w", err)
 	}

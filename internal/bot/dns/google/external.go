@@ -110,7 +110,7 @@ func (t *tokens) signedForAWS(ctx context.Context, f file, now time.Time) (strin
 	if !verification.MatchString(f.CredentialSource.VerificationURL) {
 		return "", errors.New("regional_cred_verification_url is not the address that Google writes there")
 	}
-	source, err := aws.New(aws.Config{HTTP: t.config.HTTP, Lookup: t.config.Lookup})
+	source, err := aws.New(aws.Config{HTTP: t.config.HTTP, Lookup: t.config.Lookup, Environ: t.config.Environ})
 	if err != nil {
 		return "", err
 	}

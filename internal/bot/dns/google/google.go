@@ -35,6 +35,7 @@ type Config struct {
 	Trusted []string
 	HTTP    *http.Client                              // nil means http.DefaultClient
 	Lookup  func(name string) (value string, ok bool) // the environment; nil means an empty one
+	Environ []string                                  // of programs that are started; nil means that of this process
 }
 
 // Provider changes records. Sets are replaced whole, and only if they still are what was read.
@@ -276,7 +277,7 @@ func fromSettings(s dns.Settings) (dns.Provider, error) {
 	config := Config{
 		File: get("credentials_file", "GCE_SERVICE_ACCOUNT_FILE"), JSON: get("service_account", "GCE_SERVICE_ACCOUNT"),
 		Project: s.Values["project"], Zone: get("zone", "GCE_ZONE_ID"), Impersonate: get("impersonate_service_account", "GCE_IMPERSONATE_SERVICE_ACCOUNT"),
-		Endpoint: s.Values["endpoint"], HTTP: s.HTTP, Lookup: lookup,
+		Endpoint: s.Values["endpoint"], HTTP: s.HTTP, Lookup: lookup, Environ: s.Environ,
 	}
 	if universe := s.Values["universe_domain"]; universe != "" {
 		config.Trusted = []string{universe}

@@ -19,6 +19,7 @@ type HookConfig struct {
 	Auth      string // a command for the shell, as certbot takes it
 	Cleanup   string // "" removes nothing
 	Variables []string
+	Environ   []string      // nil means the environment of this process
 	Timeout   time.Duration // 0 means ten minutes
 	Log       *slog.Logger  // nil discards
 }
@@ -40,7 +41,7 @@ func NewHook(config HookConfig) (*Hook, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Hook{config: config, runner: runner(config.Timeout), output: make(map[string]string)}, nil
+	return &Hook{config: config, runner: runner(config.Environ, config.Timeout), output: make(map[string]string)}, nil
 }
 
 // Add runs the auth hook.
@@ -105,7 +106,7 @@ func HookEntry() dns.Entry {
 				return nil, fmt.Errorf("hook: %w", err)
 			}
 			return NewHook(HookConfig{Auth: s.Values["auth_hook"], Cleanup: s.Values["cleanup_hook"],
-				Variables: Variables(s, "auth_hook", "cleanup_hook", "timeout"), Timeout: timeout, Log: s.Log})
+				Variables: Variables(s, "auth_hook", "cleanup_hook", "timeout"), Environ: s.Environ, Timeout: timeout, Log: s.Log})
 		},
 	}
 }

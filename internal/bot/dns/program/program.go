@@ -45,8 +45,9 @@ const limit = 10 * time.Minute
 type Config struct {
 	Program string
 	Mode    string // "" or RAW
-	// Variables ("NAME=value") are the program's beside the environment of this process.
+	// Variables ("NAME=value") are the program's beside Environ, which is the environment of this process if it is nil.
 	Variables []string
+	Environ   []string
 	Timeout   time.Duration // 0 means ten minutes
 	Log       *slog.Logger  // nil discards
 }
@@ -74,15 +75,18 @@ func New(config Config) (*Provider, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Provider{config: config, runner: runner(config.Timeout)}, nil
+	return &Provider{config: config, runner: runner(config.Environ, config.Timeout)}, nil
 }
 
-// runner runs with the environment of this process.
-func runner(timeout time.Duration) *hook.Runner {
+// runner runs with an environment, or else with that of this process.
+func runner(environ []string, timeout time.Duration) *hook.Runner {
+	if environ == nil {
+		environ = new(exec.Cmd).Environ()
+	}
 	if timeout <= 0 {
 		timeout = limit
 	}
-	return hook.NewRunner(hook.Config{Environment: new(exec.Cmd).Environ(), Timeout: timeout})
+	return hook.NewRunner(hook.Config{Environment: environ, Timeout: timeout})
 }
 
 // Add runs the program with "present".
@@ -170,7 +174,8 @@ func Entry() dns.Entry {
 			if err != nil {
 				return nil, fmt.Errorf("exec: %w", err)
 			}
-			return New(Config{Program: s.Values["program"], Mode: s.Values["mode"], Variables: Variables(s, "program", "mode", "timeout"), Timeout: timeout, Log: s.Log})
+			return New(Config{Program: s.Values["program"], Mode: s.Values["mode"], Variables: Variables(s, "program", "mode", "timeout"),
+				Environ: s.Environ, Timeout: timeout, Log: s.Log})
 		},
 	}
 }

@@ -45,7 +45,7 @@ func Entry() dns.Entry {
 					Given:   aws.Credentials{AccessKey: s.Values["access_key_id"], Secret: s.Values["secret_access_key"], Token: s.Values["session_token"]},
 					Profile: s.Values["profile"], Region: s.Values["region"],
 					Role: get("assume_role_arn", "AWS_ASSUME_ROLE_ARN"), ExternalID: get("external_id", "AWS_EXTERNAL_ID"),
-					HTTP: s.HTTP, Lookup: lookup,
+					HTTP: s.HTTP, Lookup: lookup, Environ: s.Environ,
 				},
 				Zone: get("hosted_zone_id", "AWS_HOSTED_ZONE_ID"), Private: strings.EqualFold(private, "true"), Endpoint: s.Values["endpoint"],
 			})
