@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 	"github.com/cairn-ca/cairn/internal/bot/dns"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 	"github.com/cairn-ca/cairn/internal/ca/rehearsal"
@@ -152,7 +153,7 @@ func (s *stage) take(into *lineage.Store, l *lineage.Lineage) error {
 			return err
 		}
 	}
-	if err := lineage.ReplaceFile(made.ConfPath(), conf.Bytes(), 0o600); err != nil {
+	if err := atomicfile.Replace(made.ConfPath(), conf.Bytes(), 0o600); err != nil {
 		return err
 	}
 	s.offer(params.PreferredProfile)
@@ -191,7 +192,7 @@ func (a *app) startRehearsal(ctx context.Context, s *stage, root string) (*rehea
 	if err != nil {
 		return nil, err
 	}
-	if err := lineage.ReplaceFile(root, server.Root(), 0o600); err != nil {
+	if err := atomicfile.Replace(root, server.Root(), 0o600); err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
 	return server, nil

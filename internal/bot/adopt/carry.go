@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
@@ -208,7 +209,7 @@ func (c *Credentials) write(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	if err := lineage.ReplaceFile(path, document.Bytes(), 0o600); err != nil {
+	if err := atomicfile.Replace(path, document.Bytes(), 0o600); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil

@@ -31,6 +31,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 	"github.com/cairn-ca/cairn/internal/bot/hook"
 )
 
@@ -221,7 +222,7 @@ func (r *Reverter) undo(ctx context.Context, directory string) (bool, error) {
 	}
 	over := r.path(undone + filepath.Base(directory))
 	err = os.Rename(directory, over)
-	err = errors.Join(err, syncDir(r.config.Directory), syncDir(filepath.Dir(directory)))
+	err = errors.Join(err, atomicfile.SyncDir(r.config.Directory), atomicfile.SyncDir(filepath.Dir(directory)))
 	if err == nil {
 		err = os.RemoveAll(over)
 	}

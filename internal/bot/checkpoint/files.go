@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // maxText bounds the files of a checkpoint that are read whole: lists of some hundred paths, and notes.
@@ -49,80 +51,45 @@ func readLines(path string) ([]string, error) {
 // restore puts the content of from in place of to, with its mode and time, at once. Where to is a link, as in a directory
 // of enabled sites, what it leads to is replaced.
 func restore(from, to string) error {
-	info, err := os.Stat(from)
-	if err != nil {
-		return err
-	}
 	if resolved, err := filepath.EvalSymlinks(to); err == nil {
 		to = resolved
 	}
-	staged, err := stage(from, to, info.Mode().Perm())
+	return copyFile(from, to)
+}
+
+// copyFile puts a copy of from in place of to, durably, with its mode and time and the owner of what it replaces. The
+// copy is never more open than the file.
+func copyFile(from, to string) error {
+	source, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	if err := os.Chtimes(staged, info.ModTime(), info.ModTime()); err != nil {
-		return errors.Join(err, os.Remove(staged))
-	}
-	if err := os.Rename(staged, to); err != nil {
-		return errors.Join(err, os.Remove(staged))
-	}
-	return syncDir(filepath.Dir(to))
-}
-
-// stage copies a file under another name beside to, durably. It has the owner of what it is about to replace.
-func stage(from, to string, mode fs.FileMode) (path string, err error) {
-	source, err := os.Open(from)
-	if err != nil {
-		return "", err
-	}
 	defer source.Close()
-	file, err := os.CreateTemp(filepath.Dir(to), ".cairnbot-tmp-*")
+	info, err := source.Stat()
 	if err != nil {
-		return "", err
+		return err
 	}
-	defer func() {
-		if err = errors.Join(err, file.Close()); err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
+	file := atomicfile.File{Mode: info.Mode().Perm(), Prepare: func(file *os.File) error {
+		if there, err := os.Stat(to); err == nil {
+			return keepOwner(file, there)
 		}
-	}()
-	if there, err := os.Stat(to); err == nil {
-		if err := keepOwner(file, there); err != nil {
-			return "", err
-		}
+		return nil
+	}}
+	staged, err := file.Stage(to, source)
+	if err != nil {
+		return err
 	}
-	if err := file.Chmod(mode); err != nil {
-		return "", err
+	err = os.Chtimes(staged, info.ModTime(), info.ModTime())
+	if err == nil {
+		err = os.Rename(staged, to)
 	}
-	if _, err := io.Copy(file, source); err != nil {
-		return "", err
+	if err != nil {
+		return errors.Join(err, os.Remove(staged))
 	}
-	return file.Name(), file.Sync()
+	return atomicfile.SyncDir(filepath.Dir(to))
 }
 
 // replaceText puts text in place of path, durably and at once.
-func replaceText(path, text string) (err error) {
-	next := filepath.Join(filepath.Dir(path), ".next") // always the same: a crash leaves one at most
-	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(next, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	directory, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(directory.Sync(), directory.Close())
+func replaceText(path, text string) error {
+	return atomicfile.File{Mode: 0o644, Alone: true}.Replace(path, strings.NewReader(text))
 }

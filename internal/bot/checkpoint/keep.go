@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // Changes are changes that are being made, and that Recover takes back until they are finished. Keep, KeepNew and
@@ -33,7 +35,7 @@ func (r *Reverter) Begin(temporary bool) (*Changes, error) {
 			return nil, fmt.Errorf("beginning a checkpoint: %w", err)
 		}
 	}
-	if err := syncDir(r.config.Directory); err != nil {
+	if err := atomicfile.SyncDir(r.config.Directory); err != nil {
 		return nil, fmt.Errorf("beginning a checkpoint: %w", err)
 	}
 	return &Changes{r, directory, temporary}, nil
@@ -58,7 +60,7 @@ func (c *Changes) Keep(note string, files ...string) error {
 			continue
 		}
 		// The copy first: what is on the list has one.
-		if err := keepCopy(path, copyOf(c.directory, path, len(have))); err != nil {
+		if err := copyFile(path, copyOf(c.directory, path, len(have))); err != nil {
 			return fmt.Errorf("keeping %s: %w", path, err)
 		}
 		have = append(have, path)
@@ -87,22 +89,6 @@ func (c *Changes) check(path string) error {
 		}
 	}
 	return nil
-}
-
-// keepCopy copies a file with its mode and time. The copy is never more open than the file.
-func keepCopy(from, to string) error {
-	info, err := os.Stat(from)
-	if err != nil {
-		return err
-	}
-	staged, err := stage(from, to, info.Mode().Perm())
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(os.Chtimes(staged, info.ModTime(), info.ModTime()), os.Rename(staged, to)); err != nil {
-		return errors.Join(err, os.Remove(staged))
-	}
-	return syncDir(filepath.Dir(to))
 }
 
 // note adds to what people can read.
@@ -199,5 +185,5 @@ func (c *Changes) rename(now time.Time) error {
 	if err := os.Rename(c.directory, c.r.path(backupsDir, strconv.FormatFloat(at, 'f', 3, 64))); err != nil {
 		return err
 	}
-	return errors.Join(syncDir(c.r.path(backupsDir)), syncDir(c.r.config.Directory))
+	return errors.Join(atomicfile.SyncDir(c.r.path(backupsDir)), atomicfile.SyncDir(c.r.config.Directory))
 }

@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // The files of an account.
@@ -133,15 +135,15 @@ func (a *Accounts) save(account *Account) error {
 	}
 	// The key is 0400 and the same for ever: an account is found by it.
 	if there, err := loadJWK(filepath.Join(directory, accountKeyFile)); err != nil || !sameKey(there, account.Key) {
-		if err := replaceFile(filepath.Join(directory, accountKeyFile), key, 0o400); err != nil {
+		if err := atomicfile.Replace(filepath.Join(directory, accountKeyFile), key, 0o400); err != nil {
 			return err
 		}
 	}
-	if err := replaceFile(filepath.Join(directory, accountMetaFile), meta, 0o644); err != nil {
+	if err := atomicfile.Replace(filepath.Join(directory, accountMetaFile), meta, 0o644); err != nil {
 		return err
 	}
 	// The last of the three: from here on the account counts.
-	return replaceFile(filepath.Join(directory, accountURLFile), registration, 0o644)
+	return atomicfile.Replace(filepath.Join(directory, accountURLFile), registration, 0o644)
 }
 
 // changes is called before anything is changed.

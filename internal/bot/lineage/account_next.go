@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // nextKeyFile is in the directory of an account whose key is being changed: the key that it is to have (RFC 8555 §7.3.5).
@@ -26,7 +28,7 @@ func (a *Accounts) SaveNext(id string, key crypto.Signer) error {
 	if err != nil {
 		return fmt.Errorf("saving the next key of account %s: %w", id, err)
 	}
-	if err := replaceFile(filepath.Join(directory, nextKeyFile), text, 0o400); err != nil {
+	if err := atomicfile.Replace(filepath.Join(directory, nextKeyFile), text, 0o400); err != nil {
 		return fmt.Errorf("saving the next key of account %s: %w", id, err)
 	}
 	return nil
@@ -55,7 +57,7 @@ func (a *Accounts) DropNext(id string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(removeFile(filepath.Join(directory, nextKeyFile)), syncDir(directory)); err != nil {
+	if err := errors.Join(removeFile(filepath.Join(directory, nextKeyFile)), atomicfile.SyncDir(directory)); err != nil {
 		return fmt.Errorf("forgetting the next key of account %s: %w", id, err)
 	}
 	return nil

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // unfinished is a file in archive/NAME that says: as long as renewal/NAME.conf
@@ -83,7 +85,7 @@ func (s *Store) createAs(name string, m Material, setup Setup) (*Lineage, error)
 		return nil, errors.Join(err, s.takeBack(name))
 	}
 	// The one step that counts. It fails if anybody has taken the name meanwhile.
-	if err := createFile(s.confPath(name), conf.Bytes(), 0o644); err != nil {
+	if err := atomicfile.Create(s.confPath(name), conf.Bytes(), 0o644); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			err = errTaken
 		}
@@ -92,7 +94,7 @@ func (s *Store) createAs(name string, m Material, setup Setup) (*Lineage, error)
 	if err := removeFile(filepath.Join(archive, unfinished)); err != nil {
 		return nil, err
 	}
-	return l, syncDir(archive)
+	return l, atomicfile.SyncDir(archive)
 }
 
 // vacant reports whether there is nothing at path but, perhaps, an empty directory.
@@ -109,7 +111,7 @@ func (l *Lineage) lay(archive, live string, m Material) error {
 			return err
 		}
 	}
-	if err := createFile(filepath.Join(newArchive, unfinished), nil, 0o644); err != nil {
+	if err := atomicfile.Create(filepath.Join(newArchive, unfinished), nil, 0o644); err != nil {
 		return err
 	}
 	for _, kind := range Kinds() {
@@ -118,14 +120,14 @@ func (l *Lineage) lay(archive, live string, m Material) error {
 		if kind == Key {
 			mode = 0o600 // ShareKeys opens it, when all is in its place
 		}
-		if err := createFile(filepath.Join(newArchive, file), m.content(kind), mode); err != nil {
+		if err := atomicfile.Create(filepath.Join(newArchive, file), m.content(kind), mode); err != nil {
 			return err
 		}
 		if err := os.Symlink(filepath.Join("..", "..", "archive", l.Name, file), filepath.Join(newLive, string(kind)+".pem")); err != nil {
 			return err
 		}
 	}
-	if err := createFile(filepath.Join(newLive, readme), readmeText(""), 0o644); err != nil {
+	if err := atomicfile.Create(filepath.Join(newLive, readme), readmeText(""), 0o644); err != nil {
 		return err
 	}
 	// The archive first: it has the mark by which both can be found again.
@@ -143,7 +145,7 @@ func moveIn(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(to))
+	return atomicfile.SyncDir(filepath.Dir(to))
 }
 
 // takeBack removes what is left of a lineage that has come to nothing, or has
@@ -157,7 +159,7 @@ func (s *Store) takeBack(name string) error {
 	if err != nil || !exists(filepath.Join(archive, unfinished)) {
 		return err
 	}
-	return errors.Join(removeLive(live, archive), removeVersions(archive), syncDir(s.lives()), syncDir(s.archives()))
+	return errors.Join(removeLive(live, archive), removeVersions(archive), atomicfile.SyncDir(s.lives()), atomicfile.SyncDir(s.archives()))
 }
 
 // removeLive removes the links that lead to archive, or to anywhere if that is

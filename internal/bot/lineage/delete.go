@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // ErrShared says that another lineage keeps its versions in the same archive directory.
@@ -40,14 +42,14 @@ func (s *Store) delete(name string) error {
 	// From here on Recover finishes it, where all is in the usual places.
 	home := filepath.Join(s.archives(), name)
 	if isRealDirectory(home) {
-		if err := replaceFile(filepath.Join(home, unfinished), nil, 0o644); err != nil {
+		if err := atomicfile.Replace(filepath.Join(home, unfinished), nil, 0o644); err != nil {
 			return err
 		}
 	}
 	if err := os.Remove(l.ConfPath()); err != nil {
 		return err
 	}
-	if err := syncDir(s.renewal()); err != nil {
+	if err := atomicfile.SyncDir(s.renewal()); err != nil {
 		return err
 	}
 	for _, kind := range Kinds() {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // Deploy makes a complete version live, all four files at once:
@@ -73,7 +75,7 @@ func (l *Lineage) exchange(version int) error {
 	if err := exchange(sibling, live); err != nil {
 		return errors.Join(err, l.dismantle(sibling))
 	}
-	if err := syncDir(l.store.lives()); err != nil {
+	if err := atomicfile.SyncDir(l.store.lives()); err != nil {
 		return err
 	}
 	return l.dismantle(sibling)
@@ -110,13 +112,13 @@ func (l *Lineage) buildSibling(sibling string, version int) error {
 	if err := carryMode(live, sibling); err != nil {
 		return err
 	}
-	return syncDir(sibling)
+	return atomicfile.SyncDir(sibling)
 }
 
 // isOurs reports whether a file in live/NAME is not carried over: a link to a
 // version, a temporary file, or what certbot makes to find its way back.
 func (l *Lineage) isOurs(base string) bool {
-	if strings.HasPrefix(base, temporary) {
+	if strings.HasPrefix(base, atomicfile.Temporary) {
 		return true
 	}
 	for _, kind := range Kinds() {
@@ -180,7 +182,7 @@ func (l *Lineage) dismantle(sibling string) error {
 			return err
 		}
 	}
-	return errors.Join(os.Remove(sibling), syncDir(filepath.Dir(sibling)))
+	return errors.Join(os.Remove(sibling), atomicfile.SyncDir(filepath.Dir(sibling)))
 }
 
 // rescue moves a file to live/NAME unless that has it, or a newer one.
@@ -195,7 +197,7 @@ func rescue(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(to))
+	return atomicfile.SyncDir(filepath.Dir(to))
 }
 
 // intentPrefix begins the name of a file in renewal that says which version is
@@ -221,7 +223,7 @@ func (l *Lineage) relink(version int) error {
 	if err := l.store.begin(); err != nil {
 		return err
 	}
-	if err := replaceFile(l.intentPath(), text, 0o600); err != nil {
+	if err := atomicfile.Replace(l.intentPath(), text, 0o600); err != nil {
 		return err
 	}
 	return l.finishRelink(version)
@@ -236,7 +238,7 @@ func (l *Lineage) finishRelink(version int) error {
 		if !slices.Contains(changed, directory) {
 			changed = append(changed, directory)
 		}
-		next := filepath.Join(directory, temporary+string(kind))
+		next := filepath.Join(directory, atomicfile.Temporary+string(kind))
 		if err := removeFile(next); err != nil {
 			return err
 		}
@@ -252,12 +254,12 @@ func (l *Lineage) finishRelink(version int) error {
 		}
 	}
 	for _, directory := range changed {
-		if err := syncDir(directory); err != nil {
+		if err := atomicfile.SyncDir(directory); err != nil {
 			return err
 		}
 	}
 	if err := removeFile(l.intentPath()); err != nil {
 		return err
 	}
-	return syncDir(l.store.renewal())
+	return atomicfile.SyncDir(l.store.renewal())
 }

@@ -7,75 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // ours begins the name of whatever this package makes beside certbot's files.
 // Certbot looks at none of them: it matches *.conf in renewal, KINDn.pem in the
 // archive, and by full name everywhere else.
 const ours = ".cairnbot-"
-
-// temporary begins the names of files that are not finished. Recover removes them.
-const temporary = ours + "tmp-"
-
-// stage writes a file under a temporary name beside path, durably, and gives
-// that name. The file is never more open than mode. prepare, if any, sees it
-// while it is still empty and private.
-func stage(path string, content []byte, mode fs.FileMode, prepare func(*os.File) error) (staged string, err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), temporary+"*") // 0600
-	if err != nil {
-		return "", err
-	}
-	defer func() {
-		if err = errors.Join(err, file.Close()); err != nil {
-			os.Remove(file.Name())
-		}
-	}()
-	if prepare != nil {
-		if err := prepare(file); err != nil {
-			return "", err
-		}
-	}
-	if err := file.Chmod(mode); err != nil {
-		return "", err
-	}
-	if _, err := file.Write(content); err != nil {
-		return "", err
-	}
-	return file.Name(), file.Sync()
-}
-
-// ReplaceFile is replaceFile, for files of ours that are no part of a lineage.
-func ReplaceFile(path string, content []byte, mode fs.FileMode) error {
-	return replaceFile(path, content, mode)
-}
-
-// replaceFile puts content in place of path. After a crash the old file is
-// there, or the new one, whole.
-func replaceFile(path string, content []byte, mode fs.FileMode) error {
-	staged, err := stage(path, content, mode, nil)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(staged, path); err != nil {
-		os.Remove(staged)
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// createFile makes path, which must not exist (fs.ErrExist). After a crash it
-// is there whole or not at all.
-func createFile(path string, content []byte, mode fs.FileMode) error {
-	staged, err := stage(path, content, mode, nil)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(staged)
-	if err := os.Link(staged, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
 
 // makeDir makes path with exactly that mode whatever the umask, and leaves it
 // as it is where it exists: its owner may have other wishes.
@@ -99,7 +38,7 @@ func makeDir(path string, mode fs.FileMode) error {
 	if err := os.Chmod(path, mode); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return atomicfile.SyncDir(filepath.Dir(path))
 }
 
 // sweepTemporary removes the unfinished files of a directory that may not exist.
@@ -112,7 +51,7 @@ func sweepTemporary(directory string) error {
 		return err
 	}
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), temporary) && !entry.IsDir() {
+		if strings.HasPrefix(entry.Name(), atomicfile.Temporary) && !entry.IsDir() {
 			err = errors.Join(err, removeFile(filepath.Join(directory, entry.Name())))
 		}
 	}

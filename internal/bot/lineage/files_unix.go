@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"syscall"
 )
 
@@ -54,16 +53,6 @@ func again(call func() (int, error)) (int, error) {
 			return n, err
 		}
 	}
-}
-
-// syncDir makes what was created, renamed or removed in a directory durable.
-func syncDir(path string) error {
-	directory, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer directory.Close()
-	return directory.Sync()
 }
 
 // owner gives the user and group of a file.

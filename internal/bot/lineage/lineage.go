@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // Lineage is a certificate through all its renewals.
@@ -274,7 +276,7 @@ func (l *Lineage) Save() error {
 	if info, err := os.Stat(l.ConfPath()); err == nil {
 		mode = info.Mode().Perm()
 	}
-	if err := replaceFile(l.ConfPath(), l.Conf.Bytes(), mode); err != nil {
+	if err := atomicfile.Replace(l.ConfPath(), l.Conf.Bytes(), mode); err != nil {
 		return fmt.Errorf("saving the renewal configuration of %s: %w", l.Name, err)
 	}
 	return nil

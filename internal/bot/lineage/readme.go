@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // readme is the file that explains live and live/NAME.
@@ -16,7 +18,7 @@ func (s *Store) writeReadme() error {
 	if exists(path) {
 		return nil
 	}
-	if err := createFile(path, readmeText("[cert name]/"), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := atomicfile.Create(path, readmeText("[cert name]/"), 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // renamePrefix begins the name of a file in renewal that says which lineage is being given which name.
@@ -58,7 +60,7 @@ func (s *Store) rename(r renaming) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(s.renamePath(r), text, 0o600); err != nil {
+	if err := atomicfile.Replace(s.renamePath(r), text, 0o600); err != nil {
 		return err
 	}
 	if err := s.build(l, r); err != nil {
@@ -114,10 +116,10 @@ func (s *Store) build(l *Lineage, r renaming) error {
 			return err
 		}
 	}
-	if err := createFile(filepath.Join(newArchive, unfinished), nil, 0o644); err != nil {
+	if err := atomicfile.Create(filepath.Join(newArchive, unfinished), nil, 0o644); err != nil {
 		return err
 	}
-	if err := errors.Join(syncDir(newLive), moveIn(newArchive, archive), moveIn(newLive, live)); err != nil {
+	if err := errors.Join(atomicfile.SyncDir(newLive), moveIn(newArchive, archive), moveIn(newLive, live)); err != nil {
 		return err
 	}
 	conf, err := ParseConf(l.Conf.Bytes())
@@ -136,7 +138,7 @@ func (s *Store) build(l *Lineage, r renaming) error {
 	if err != nil {
 		return err
 	}
-	return createFile(s.confPath(r.To), conf.Bytes(), info.Mode().Perm())
+	return atomicfile.Create(s.confPath(r.To), conf.Bytes(), info.Mode().Perm())
 }
 
 // twin gives everything in a directory a second name in another. Links to versions lead to the new archive.
@@ -164,7 +166,7 @@ func twin(from, to string, r renaming) error {
 			return err
 		}
 	}
-	return syncDir(to)
+	return atomicfile.SyncDir(to)
 }
 
 // leadsTo is the target of a link after a renaming: archive/FROM/x.pem, however it is spelled, becomes archive/TO/x.pem.
@@ -185,14 +187,14 @@ func (s *Store) finishRename(r renaming) error {
 	archive := filepath.Join(s.archives(), drop)
 	if keep == r.To {
 		if isRealDirectory(archive) {
-			if err := replaceFile(filepath.Join(archive, unfinished), nil, 0o644); err != nil {
+			if err := atomicfile.Replace(filepath.Join(archive, unfinished), nil, 0o644); err != nil {
 				return err
 			}
 		}
 		if err := removeFile(s.confPath(drop)); err != nil {
 			return err
 		}
-		if err := syncDir(s.renewal()); err != nil {
+		if err := atomicfile.SyncDir(s.renewal()); err != nil {
 			return err
 		}
 	}
@@ -219,7 +221,7 @@ func (s *Store) finishRename(r renaming) error {
 			}
 		}
 	}
-	return errors.Join(syncDir(s.lives()), syncDir(s.archives()), removeFile(s.renamePath(r)), syncDir(s.renewal()))
+	return errors.Join(atomicfile.SyncDir(s.lives()), atomicfile.SyncDir(s.archives()), removeFile(s.renamePath(r)), atomicfile.SyncDir(s.renewal()))
 }
 
 // dropTwins removes from one directory what has a second name in another.

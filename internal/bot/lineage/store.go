@@ -23,6 +23,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // Store is the tree of one configuration directory, locked. It may be used concurrently, for one
@@ -96,7 +98,7 @@ func (s *Store) begin() error {
 	}
 	file, err := os.OpenFile(s.markPath(), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err == nil {
-		err = errors.Join(file.Close(), syncDir(s.renewal()))
+		err = errors.Join(file.Close(), atomicfile.SyncDir(s.renewal()))
 	}
 	if err != nil {
 		return fmt.Errorf("beginning to change something: %w", err)

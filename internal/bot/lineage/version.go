@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // AddVersion writes m to the archive as the next version. It is durable and
@@ -67,7 +69,7 @@ func (l *Lineage) write(version int, m Material, have []Kind) (err error) {
 				return err
 			}
 		}
-		if staged[kind], err = stage(l.file(kind, version), m.content(kind), mode, prepare); err != nil {
+		if staged[kind], err = (atomicfile.File{Mode: mode, Prepare: prepare}).Stage(l.file(kind, version), bytes.NewReader(m.content(kind))); err != nil {
 			return err
 		}
 	}
@@ -81,7 +83,7 @@ func (l *Lineage) write(version int, m Material, have []Kind) (err error) {
 			return err
 		}
 	}
-	return syncDir(l.archive)
+	return atomicfile.SyncDir(l.archive)
 }
 
 // keep is how many versions before the live one Prune leaves.

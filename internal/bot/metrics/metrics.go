@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cairn-ca/cairn/internal/bot/lineage"
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // Certificate is what is known of one at the end of a run. A zero time is left out.
@@ -100,7 +100,7 @@ func label(value string) string {
 
 // Write puts run in the place of the file, all at once: the collector reads the old figures or the new ones. The file is 0644.
 func Write(path string, run Run) error {
-	if err := lineage.ReplaceFile(path, Text(run), 0o644); err != nil {
+	if err := atomicfile.Replace(path, Text(run), 0o644); err != nil {
 		return fmt.Errorf("writing the file with metrics: %w", err)
 	}
 	return nil

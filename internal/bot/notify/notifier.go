@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cairn-ca/cairn/internal/bot/lineage"
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // Target is somebody who is told.
@@ -197,7 +197,7 @@ func (n *Notifier) save() error {
 		err = os.MkdirAll(filepath.Dir(n.config.Memory), 0o755)
 	}
 	if err == nil {
-		err = lineage.ReplaceFile(n.config.Memory, append(text, '\n'), 0o600)
+		err = atomicfile.Replace(n.config.Memory, append(text, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("remembering what is notified: %w", err)

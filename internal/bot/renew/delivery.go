@@ -1,6 +1,7 @@
 package renew
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -123,7 +124,7 @@ func (d *Deliveries) Keep(delivery *Delivery) error {
 		err = os.MkdirAll(d.directory, 0o700)
 	}
 	if err == nil {
-		err = replaceFile(path, text)
+		err = state.Replace(path, bytes.NewReader(text))
 	}
 	if err != nil {
 		return fmt.Errorf("noting an unfinished delivery: %w", err)

@@ -1,6 +1,7 @@
 package renew
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
@@ -112,7 +114,7 @@ func (j *Jobs) List() ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), newPrefix) || entry.Name() == ".new" {
+		if strings.HasPrefix(entry.Name(), atomicfile.Temporary) {
 			if err := os.Remove(filepath.Join(j.directory, entry.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, fmt.Errorf("removing an unfinished job: %w", err)
 			}
@@ -151,7 +153,7 @@ func (j *Jobs) Save(job *Job) error {
 	if err := os.MkdirAll(j.directory, 0o700); err != nil {
 		return fmt.Errorf("saving a job: %w", err)
 	}
-	if err := replaceFile(path, text); err != nil {
+	if err := state.Replace(path, bytes.NewReader(text)); err != nil {
 		return fmt.Errorf("saving a job: %w", err)
 	}
 	return nil
@@ -195,21 +197,5 @@ func fingerprint(certificate *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// replaceFile puts a file of mode 0600 in place of path, so that after a crash the
-// old content is there or the new, whole.
-func replaceFile(path string, content []byte) error {
-	next := temporaryFor(filepath.Dir(path), filepath.Base(path))
-	if err := writeNew(next, content, true); err != nil {
-		return err
-	}
-	defer os.Remove(next) // nothing is there once it has been renamed
-	if err := os.Rename(next, path); err != nil {
-		return err
-	}
-	directory, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer directory.Close()
-	return directory.Sync() // makes the rename durable
-}
+// state is how the files of this package are written: nobody else does, and names that differ may be written at once.
+var state = atomicfile.File{Mode: 0o600, Alone: true}

@@ -1,7 +1,7 @@
 package renew
 
 import (
-	"crypto/sha256"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -131,44 +131,13 @@ func (m *Memory) write(name string, value any) error {
 		return fmt.Errorf("encoding what is to be remembered: %w", err)
 	}
 	err = os.MkdirAll(m.directory, 0o700)
-	next := temporaryFor(m.directory, name)
 	if err == nil {
-		err = writeNew(next, text, false)
-	}
-	if err == nil {
-		err = os.Rename(next, filepath.Join(m.directory, name))
+		unsynced := state
+		unsynced.Unsynced = true
+		err = unsynced.Replace(filepath.Join(m.directory, name), bytes.NewReader(text))
 	}
 	if err != nil {
 		return fmt.Errorf("remembering how renewals went: %w", err)
 	}
 	return nil
-}
-
-// temporaryFor is where a file is written before it takes its name. It is always the same for one name, so that
-// nothing that a crash leaves there stays for ever, and differs between names, which may be written at once.
-func temporaryFor(directory, name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return filepath.Join(directory, fmt.Sprintf("%s%x", newPrefix, sum[:8]))
-}
-
-// newPrefix begins the names of files that are not whole yet.
-const newPrefix = ".new-"
-
-// writeNew makes a file of mode 0600, in place of what a crash may have left of it.
-func writeNew(path string, content []byte, sync bool) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(content)
-	if sync && err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		_ = os.Remove(path)
-	}
-	return err
 }

@@ -101,7 +101,7 @@ func TestOrdersThatCannotBeReadAreGivenUp(t *testing.T) {
 func TestACrashLeavesNoKeyForEver(t *testing.T) {
 	directory := t.TempDir()
 	jobs, job := renew.OpenJobs(directory), &renew.Job{Want: want(t, renew.KeySpec{}, "a.example"), Key: "secret"}
-	for _, left := range []string{".new", ".new-0011"} {
+	for _, left := range []string{".cairnbot-tmp-0011", ".cairnbot-tmp-1"} {
 		if err := os.WriteFile(filepath.Join(directory, left), []byte("secret"), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
 // Kind is a way to be started.
@@ -180,7 +182,7 @@ func Write(root string, files []File) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return fmt.Errorf("making the directory for %s: %w", f.Path, err)
 		}
-		if err := replace(path, f.Content); err != nil {
+		if err := atomicfile.Replace(path, []byte(f.Content), 0o644); err != nil {
 			return fmt.Errorf("writing %s: %w", f.Path, err)
 		}
 	}
@@ -193,20 +195,6 @@ func foreign(path string, ours bool, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s %w", path, ErrForeign)
-}
-
-// replace writes a file whole, or leaves what was there.
-func replace(path, content string) error {
-	next, err := os.CreateTemp(filepath.Dir(path), ".cairnbot-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(next.Name()) // nothing is there once it has been renamed
-	_, err = next.WriteString(content)
-	if err = errors.Join(err, next.Chmod(0o644), next.Sync(), next.Close()); err != nil {
-		return err
-	}
-	return os.Rename(next.Name(), path)
 }
 
 // Remove takes our files away, and says which.
