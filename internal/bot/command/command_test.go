@@ -12,11 +12,11 @@ import (
 
 // words is a target for a small language.
 type words struct {
-	name, server, old string
-	size              int
-	keep              bool
-	loud              int
-	names             list
+	name, server string
+	size         int
+	keep         bool
+	loud         int
+	names        list
 }
 
 type list []string
