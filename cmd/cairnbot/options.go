@@ -208,7 +208,7 @@ func (o *options) check(verb string) error {
 	if o.maxLogBackups < 0 {
 		return usagef("argument --max-log-backups: it must be 0 or more")
 	}
-	o.newKeys = verb == "certonly" || verb == "run"
+	o.newKeys = verb == "certonly" || verb == "run" || verb == ""
 	if o.quiet || o.json || verb == "renew" {
 		o.nonInteractive = true
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/ask"
@@ -51,6 +52,7 @@ func (a *app) revoke(ctx context.Context) error {
 	if l == nil {
 		return nil
 	}
+	a.forgetAdvice(l)
 	if wanted, err := a.wantsDeletion(ctx, l); err != nil || !wanted {
 		return err
 	}
@@ -59,6 +61,18 @@ func (a *app) revoke(ctx context.Context) error {
 		result.Deleted = l.Name
 	}
 	return err
+}
+
+// forgetAdvice has the next renewal ask the CA at once: what it said before the revocation, when to renew, is out of date.
+func (a *app) forgetAdvice(l *lineage.Lineage) {
+	state := a.shared.memory.Load(l.Name)
+	if state.Advice == nil {
+		return
+	}
+	state.Advice.Next = time.Time{}
+	if err := a.shared.memory.Save(l.Name, state); err != nil {
+		a.log.Warn("the CA may be asked later than it should when to renew", "name", l.Name, "error", err)
+	}
 }
 
 // askToRevoke asks the CA, as the account or, with --key-path, as who holds the certificate's key (RFC 8555 §7.6).

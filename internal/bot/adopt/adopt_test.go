@@ -30,7 +30,7 @@ import (
 // pebble is somebody else's CA, at which other people's clients get certificates.
 func pebble(t *testing.T) *pebbletest.Server {
 	t.Helper()
-	server, err := pebbletest.Start(t.TempDir())
+	server, err := pebbletest.Start(t.TempDir(), "PEBBLE_WFE_NONCEREJECT=0") // dehydrated does not ask again
 	if err != nil {
 		t.Fatal(err)
 	}
