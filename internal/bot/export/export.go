@@ -3,6 +3,7 @@
 package export
 
 import (
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -10,7 +11,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	pkcs12 "software.sslmate.com/src/go-pkcs12"
@@ -110,19 +110,34 @@ func encode(m lineage.Material, passwordFile string) ([]byte, error) {
 }
 
 // replace puts data in place of a file, which is never more open than it will be. A link stays one: what it leads to is replaced.
-func replace(path string, data []byte, c Config) (err error) {
-	if resolved, err := filepath.EvalSymlinks(path); err == nil {
-		path = resolved
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".cairnbot-tmp-*") // 0600
+func replace(path string, data []byte, c Config) error {
+	directory, name, err := open(path)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
+	next := ".cairnbot-tmp-" + rand.Text()
+	err = stage(directory, next, data, c)
+	if err == nil {
+		err = directory.Rename(next, name)
+	}
+	if err != nil {
+		if removeErr := directory.Remove(next); !errors.Is(removeErr, fs.ErrNotExist) {
+			err = errors.Join(err, removeErr)
 		}
-	}()
+		return errors.Join(err, directory.Close())
+	}
+	if here, openErr := directory.Open("."); openErr == nil { // otherwise the file is there; that it lasts is not known
+		err = errors.Join(here.Sync(), here.Close())
+	}
+	return errors.Join(err, directory.Close())
+}
+
+// stage writes a file that is not there yet, durably.
+func stage(directory *os.Root, name string, data []byte, c Config) error {
+	file, err := directory.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
 	if c.Group >= 0 {
 		err = file.Chown(-1, c.Group)
 	}
@@ -135,16 +150,5 @@ func replace(path string, data []byte, c Config) (err error) {
 	if err == nil {
 		err = file.Sync()
 	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return err
-	}
-	directory, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil // the file is there; that it lasts is not known
-	}
-	defer directory.Close()
-	return directory.Sync()
+	return errors.Join(err, file.Close())
 }
