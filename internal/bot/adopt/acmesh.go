@@ -48,6 +48,9 @@ func (r *reader) acmeSh() error {
 		c.Account = r.acmeShAccount(c.Params.Server)
 		r.acmeShMethod(c, conf, home)
 		acmeShHooks(c, conf)
+		if foreign(r.config.Dir, directory, filepath.Join(directory, domain+".conf")) {
+			c.leaveCommands()
+		}
 		c.Params.PreferredChain, c.Params.PreferredProfile = decode(conf["Le_Preferred_Chain"]), firstOf(conf["Le_Certificate_Profile"], conf["Le_CertProfile"])
 		r.add(c)
 	}
@@ -167,7 +170,11 @@ func (r *reader) acmeShScript(c *Certificate, hook string) {
 		_, known = r.config.Provider(scriptProvider)
 	}
 	path, ok := inside(r.config.Dir, "dnsapi", hook+".sh")
-	if _, err := os.Stat(path); !known || !ok || err != nil {
+	if ok && exists(path) && foreign(r.config.Dir, filepath.Dir(path), path) {
+		c.note("there is no provider of ours for %s, and its script %s is not run, for somebody else can change it: choose one with cairnbot reconfigure --cert-name %s --dns PROVIDER", hook, path, c.Name)
+		return
+	}
+	if !known || !ok || !exists(path) {
 		c.note("there is no provider of ours for %s, and its script is not in %s: choose one with cairnbot reconfigure --cert-name %s --dns PROVIDER",
 			hook, filepath.Join(r.config.Dir, "dnsapi"), c.Name)
 		return
@@ -210,6 +217,25 @@ func dnsHooks() []dnsHook {
 type dnsHook struct {
 	hook, provider string
 	variables      map[string]string // what the script calls a setting → what lego does
+}
+
+// leaveCommands leaves out what renewals would run: it was written by somebody who would so get our rights.
+func (c *Certificate) leaveCommands() {
+	for _, hook := range []struct {
+		option  string
+		command *string
+	}{{"--pre-hook", &c.Params.PreHook}, {"--post-hook", &c.Params.PostHook}, {"--deploy-hook", &c.Params.DeployHook}} {
+		if *hook.command != "" {
+			c.note("the command %q is not carried over, for somebody else can change the file that it is in: if it is right, give it to cairnbot reconfigure --cert-name %s %s", *hook.command, c.Name, hook.option)
+			*hook.command = ""
+		}
+	}
+}
+
+// exists reports whether there is a file.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // acmeShHooks carries over the commands around a renewal. Deploy scripts of acme.sh's need acme.sh.

@@ -7,9 +7,10 @@ import (
 
 // assignments reads a file of the shell's that only sets variables, without a shell: NAME=VALUE lines, of which the value
 // is plain, in quotes, or has variables in it that were set before or are in known. Anything else is listed, by line, in others: it
-// takes a shell to know what it does, and none is started.
+// takes a shell to know what it does, and none is started. So is what would be too long.
 func assignments(content string, known map[string]string) (values map[string]string, others []int) {
 	values = make(map[string]string)
+	size := 0
 	for name, value := range known {
 		values[name] = value
 	}
@@ -29,6 +30,9 @@ func assignments(content string, known map[string]string) (values map[string]str
 			others = append(others, i+1)
 			continue
 		}
+		if size += len(value); size > maxValues {
+			return values, append(others, i+1)
+		}
 		values[name] = value
 	}
 	return values, others
@@ -42,6 +46,9 @@ func isName(s string) bool {
 
 // maxValue bounds what variables in variables can grow to.
 const maxValue = 64 << 10
+
+// maxValues bounds what all of a file's come to: each can be as long as that, by a few letters.
+const maxValues = 4 << 20
 
 // word reads one word of the shell's, to the end of the line.
 func word(s string, known map[string]string) (string, bool) {

@@ -1,6 +1,7 @@
 package adopt_test
 
 import (
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -26,6 +27,22 @@ func TestWhatTakesAShellIsNotGuessed(t *testing.T) {
 		if values, others := adopt.Assignments(line, nil); len(others) != 1 {
 			t.Errorf("%s was read as %q", line, values)
 		}
+	}
+}
+
+// TestVariablesInVariablesEnd gives a small file that would fill the memory.
+func TestVariablesInVariablesEnd(t *testing.T) {
+	content := "A='" + strings.Repeat("x", 60<<10) + "'\n"
+	for i := range 5000 {
+		content += fmt.Sprintf("B%d=$A\n", i)
+	}
+	values, others := adopt.Assignments(content, nil)
+	size := 0
+	for _, value := range values {
+		size += len(value)
+	}
+	if size > 4<<20 || len(others) != 1 {
+		t.Errorf("%d bytes were kept, and %d lines are left", size, len(others))
 	}
 }
 
