@@ -12,7 +12,7 @@ const topicMonitoring = "monitoring"
 // tableExtras has what is told to others, and what one verb of ours knows.
 func tableExtras() []option {
 	return []option{
-		{Name: "notify", Arg: "TARGET", List: true, Own: true, Topics: []string{topicMonitoring, "renew", "notify"},
+		{Name: "notify", Arg: "TARGET", List: true, Own: true, Secret: true, Topics: []string{topicMonitoring, "renew", "notify"},
 			Help: "tell this target when the state of a certificate changes: https://HOOK, mailto:ADDRESS or exec:COMMAND; may be " +
 				"repeated. The file notify.ini in --config-dir can say more.",
 			Target: func(o *options) any { return &targets{&o.notify} }},

@@ -117,7 +117,7 @@ func (m *Mail) Send(ctx context.Context, event Event) error {
 		}
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // ends what waits
-	return m.converse(conn, message)
+	return m.converse(&bounded{Conn: conn, left: maxConversation}, message)
 }
 
 func (m *Mail) dial(ctx context.Context) (net.Conn, error) {
@@ -134,6 +134,24 @@ func (m *Mail) tlsConfig() *tls.Config {
 	}
 	config.ServerName, _, _ = net.SplitHostPort(m.Server)
 	return config
+}
+
+// maxConversation is far more than a mail server has to say.
+const maxConversation = 256 << 10
+
+// bounded is a connection that is read so far and no further: a server could talk without an end of line.
+type bounded struct {
+	net.Conn
+	left int
+}
+
+func (b *bounded) Read(text []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errors.New("the mail server says more than any should")
+	}
+	n, err := b.Conn.Read(text[:min(len(text), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // converse speaks SMTP (RFC 5321).

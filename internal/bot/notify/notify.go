@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Kind is what has happened.
@@ -117,13 +118,13 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d %s", count, unit)
 }
 
-// clean keeps what may come from a peer from being more than one line of text.
+// clean keeps what may come from a peer from being more than one line of text, and from being shown in another order than it is read.
 func clean(text string) string {
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
-			return ' '
+		if unicode.IsPrint(r) {
+			return r
 		}
-		return r
+		return ' '
 	}, strings.ToValidUTF8(text, "?"))
 	if len(text) > maxProblem {
 		text = strings.ToValidUTF8(text[:maxProblem], "") + "…"

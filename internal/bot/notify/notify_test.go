@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -365,6 +366,43 @@ func TestAServerThatHangsIsLeft(t *testing.T) {
 	for _, target := range []notify.Target{m, &notify.Webhook{URL: "http://" + listener.Addr().String(), Timeout: 50 * time.Millisecond}} {
 		if err := target.Send(ctx, notify.Event{Kind: notify.Test}); err == nil || ctx.Err() != nil {
 			t.Errorf("%s: error %v", target.Name(), err)
+		}
+	}
+}
+
+// TestAServerThatTalksWithoutEndIsLeft has a mail server send one line that never ends.
+func TestAServerThatTalksWithoutEndIsLeft(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for line := bytes.Repeat([]byte("x"), 64<<10); err == nil; {
+			_, err = conn.Write(line)
+		}
+	}()
+	m := &notify.Mail{To: []string{"a@b.test"}, Server: listener.Addr().String(), Security: notify.None, Timeout: 10 * time.Second}
+	if err := m.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Send(t.Context(), notify.Event{Kind: notify.Test}); err == nil || !strings.Contains(err.Error(), "more than any should") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestTextIsReadAsItIsShown takes out what has text shown backwards, and what could end a line.
+func TestTextIsReadAsItIsShown(t *testing.T) {
+	problem := "no \u202eyes\u2066 \u200b\u0085\u2028\x1b[2J\r\nBcc: all@example.org"
+	event := notify.Event{Kind: notify.Failed, Lineage: "a.test", Problem: problem}
+	for _, text := range append(notify.Variables(event), event.Text(), event.Subject()) {
+		if strings.ContainsAny(text, "\u202e\u2066\u200b\u0085\u2028\x1b\r") || strings.Contains(text, "\nBcc") {
+			t.Errorf("it says %q", text)
 		}
 	}
 }

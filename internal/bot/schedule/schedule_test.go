@@ -199,3 +199,12 @@ func TestWhatCannotBeWrittenIsRefused(t *testing.T) {
 		t.Error("a user with a line break was written")
 	}
 }
+
+// TestHomesAreQuoted has a home that sysusers.d would read as two words, and expand.
+func TestHomesAreQuoted(t *testing.T) {
+	c := config(schedule.Sockets)
+	c.Directories = []string{"/etc/a", "/srv/my 50%h", "/var/log/a"}
+	if text := contents(t, c)["/etc/sysusers.d/cairnbot.conf"]; !strings.Contains(text, ` "/srv/my 50%%h"`+"\n") {
+		t.Errorf("got %s", text)
+	}
+}

@@ -152,7 +152,7 @@ func (c *Config) users() string {
 	if c.Group != c.User {
 		text += fmt.Sprintf("g %s -\n", c.Group)
 	}
-	text += fmt.Sprintf("u %s - \"ACME client\" %s\n", c.User, c.Directories[min(1, len(c.Directories)-1)])
+	text += fmt.Sprintf("u %s - \"ACME client\" %s\n", c.User, tmpfilesPath(c.Directories[min(1, len(c.Directories)-1)]))
 	if c.Group != c.User {
 		text += fmt.Sprintf("m %s %s\n", c.User, c.Group)
 	}
@@ -180,7 +180,7 @@ func (c *Config) tmpfiles() string {
 	return b.String()
 }
 
-// tmpfilesPath is quote for tmpfiles.d, where % stands for something, too.
+// tmpfilesPath is quote for tmpfiles.d and sysusers.d, where % stands for something, too.
 func tmpfilesPath(path string) string { return quote(path, false) }
 
 // cron is the line for /etc/cron.d. Its fields are split by spaces and its lines by %, and it has no quotation marks.
