@@ -266,6 +266,7 @@ func (h *hooks) run(ctx context.Context, name, command string, variables ...stri
 	err := result.Err
 	switch {
 	case result.Code > 0:
+		//lint:ignore ST1005 the words are certbot's
 		err = fmt.Errorf("Hook '%s' reported error code %d", name, result.Code)
 		h.log.Warn(err.Error())
 	case errors.Is(err, hook.ErrTimeout):

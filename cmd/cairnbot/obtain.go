@@ -212,4 +212,6 @@ func (a *app) simulated() {
 }
 
 // errInconsistent says that -d and --csr disagree.
+//
+//lint:ignore ST1005 the words are certbot's
 var errInconsistent = errors.New("Inconsistent requests: the names of the signing request (--csr) are not those of --domains")

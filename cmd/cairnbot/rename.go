@@ -47,7 +47,6 @@ func (a *app) rename(ctx context.Context) error {
 		return err
 	}
 	a.forgetAll(from)
-	a.forgetAll(from)
 	if lines == nil {
 		lines = []reference.Line{}
 	}

@@ -187,10 +187,3 @@ func (a *app) readyFallbacks(ctx context.Context, s *settings) {
 		}
 	}
 }
-
-// forget gives up what is known of a certificate that is no longer there under that name.
-func (a *app) forget(name string) {
-	if err := a.shared.memory.Forget(name); err != nil {
-		a.log.Warn("what is known of a certificate stays behind", "name", name, "error", err)
-	}
-}

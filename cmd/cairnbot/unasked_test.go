@@ -45,8 +45,6 @@ type question struct {
 	args []string
 	// says is what is said where nobody may be asked; "" means that there is a default, and that it goes well.
 	says string
-	// closed is what is said where nobody answers, if that is something else.
-	closed string
 }
 
 // questions brings a station to where each question comes up, and lists how.
