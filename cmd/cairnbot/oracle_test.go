@@ -43,11 +43,20 @@ func TestOracle(t *testing.T) {
 	results := make(chan scenarioResult)
 	slots := make(chan struct{}, 6) // certbot waits more than it computes
 	for _, file := range files {
-		one, other := t.TempDir(), t.TempDir()
+		roots := [][2]string{{t.TempDir(), t.TempDir()}, {t.TempDir(), t.TempDir()}}
 		go func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			results <- compareScenario(file, &world{program: theirs, root: one}, &world{program: ours, root: other})
+			var r scenarioResult
+			for _, root := range roots {
+				r = compareScenario(file, &world{program: theirs, root: root[0]}, &world{program: ours, root: root[1]})
+				// Pebble answers certbot with an internal error now and then, and certbot gives up: what is different
+				// for a reason of the programs is so the second time, too.
+				if r.err == nil && !slices.ContainsFunc(r.found, finding.unexplained) {
+					break
+				}
+			}
+			results <- r
 		}()
 	}
 	used := make(map[int]bool)
@@ -82,6 +91,19 @@ type finding struct {
 	detail string // the output of both, for a person
 }
 
+// rows are those of the table that explain f.
+func (f finding) rows() []int {
+	var rows []int
+	for i, d := range differences {
+		if (d.in == "" || regexp.MustCompile(d.in).MatchString(f.where)) && regexp.MustCompile("^(?:"+d.pattern+")$").MatchString(f.what) {
+			rows = append(rows, i)
+		}
+	}
+	return rows
+}
+
+func (f finding) unexplained() bool { return len(f.rows()) == 0 }
+
 // check looks up each difference in the table.
 func (r scenarioResult) check(t *testing.T, used map[int]bool) {
 	if r.err != nil {
@@ -89,13 +111,11 @@ func (r scenarioResult) check(t *testing.T, used map[int]bool) {
 	}
 	shown := ""
 	for _, f := range r.found {
-		known := false
-		for i, d := range differences {
-			if (d.in == "" || regexp.MustCompile(d.in).MatchString(f.where)) && regexp.MustCompile("^(?:"+d.pattern+")$").MatchString(f.what) {
-				used[i], known = true, true
-			}
+		rows := f.rows()
+		for _, i := range rows {
+			used[i] = true
 		}
-		if known {
+		if len(rows) > 0 {
 			continue
 		}
 		t.Errorf("%s\n    %s", f.where, f.what)
