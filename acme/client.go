@@ -5,8 +5,10 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -22,6 +24,9 @@ type ClientConfig struct {
 	UserAgent string // RFC 8555 §6.1 asks for a name and a version
 	// Tries is how often a request that changes nothing is made while it fails for a passing reason; 0 is three times.
 	Tries int
+	// PlainHTTP takes a directory at an http:// URL, against RFC 8555 §6.1, and what such a directory names. Whoever is on the
+	// way can then pass for the server. Directories of this machine itself (loopback) are taken without it: servers for tests.
+	PlainHTTP bool
 }
 
 // Client speaks ACME for one account of one server: nonces, signatures,
@@ -33,6 +38,7 @@ type Client struct {
 	key    *Key
 	http   *http.Client
 	nonces nonces
+	plain  bool // the directory is at an http:// URL
 
 	mu        sync.Mutex
 	directory *Directory // nil until fetched
@@ -44,7 +50,8 @@ const requestTimeout = 45 * time.Second
 
 // NewClient checks c and makes a Client of it. It does not use the network.
 func NewClient(c ClientConfig) (*Client, error) {
-	if err := checkURL(c.Directory); err != nil {
+	client := &Client{config: c, account: c.AccountURL, plain: strings.HasPrefix(strings.ToLower(c.Directory), "http://")}
+	if err := client.checkURL(c.Directory); err != nil {
 		return nil, fmt.Errorf("the directory's address: %w", err)
 	}
 	var key *Key
@@ -55,42 +62,53 @@ func NewClient(c ClientConfig) (*Client, error) {
 		}
 	}
 	if c.Tries == 0 {
-		c.Tries = maxTries
+		client.config.Tries = maxTries
 	}
 	httpClient := http.Client{Timeout: requestTimeout}
 	if c.HTTP != nil {
 		httpClient = *c.HTTP
 	}
-	httpClient.CheckRedirect = checkRedirect
-	return &Client{config: c, key: key, http: &httpClient, account: c.AccountURL}, nil
+	httpClient.CheckRedirect = client.checkRedirect
+	client.key, client.http = key, &httpClient
+	return client, nil
 }
 
-// checkURL refuses what RFC 8555 §6.1 does not allow an ACME resource to be.
-func checkURL(address string) error {
+// ErrNotHTTPS says that a URL is none that RFC 8555 §6.1 allows.
+var ErrNotHTTPS = errors.New("is not an https URL (RFC 8555 §6.1)")
+
+// checkURL refuses what RFC 8555 §6.1 does not allow an ACME resource to be, but for ClientConfig.PlainHTTP. A server that
+// is spoken to over TLS cannot send us anywhere else.
+func (c *Client) checkURL(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
 		return err
-	case u.Scheme != "https":
-		return fmt.Errorf("%q is not an https URL (RFC 8555 §6.1)", address)
+	case u.Scheme != "https" && !(u.Scheme == "http" && c.plain && (c.config.PlainHTTP || loopback(u.Hostname()))):
+		return fmt.Errorf("%q %w", address, ErrNotHTTPS)
 	case u.Host == "":
 		return fmt.Errorf("%q has no host", address)
 	}
 	return nil
 }
 
+// loopback reports whether a host is this machine itself, whatever the DNS says (RFC 6761 §6.3).
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
 // maxRedirects is enough for a directory that has moved.
 const maxRedirects = 3
 
 // checkRedirect follows redirects of a GET only: a POST is signed for one URL (RFC 8555 §6.4).
-func checkRedirect(next *http.Request, via []*http.Request) error {
+func (c *Client) checkRedirect(next *http.Request, via []*http.Request) error {
 	if via[0].Method != http.MethodGet {
 		return http.ErrUseLastResponse
 	}
 	if len(via) > maxRedirects {
 		return fmt.Errorf("more than %d redirects", maxRedirects)
 	}
-	return checkURL(next.URL.String())
+	return c.checkURL(next.URL.String())
 }
 
 // ErrNoDirectory says that what is at ClientConfig.Directory is something else.
@@ -106,7 +124,7 @@ func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 	}
 	directory := new(Directory)
 	if err := c.retry(ctx, func() error { return c.get(ctx, c.config.Directory, directory) }); err != nil {
-		if errors.Is(err, ErrUnreadable) {
+		if problem := new(Problem); errors.Is(err, ErrUnreadable) || errors.As(err, &problem) && problem.Status == http.StatusNotFound {
 			err = fmt.Errorf("%w: %w", ErrNoDirectory, err)
 		}
 		return nil, fmt.Errorf("reading the directory %s: %w", c.config.Directory, err)
@@ -116,7 +134,7 @@ func (c *Client) Directory(ctx context.Context) (*Directory, error) {
 		"newAccount": directory.NewAccount,
 		"newOrder":   directory.NewOrder,
 	} {
-		if err := checkURL(address); err != nil {
+		if err := c.checkURL(address); err != nil {
 			return nil, fmt.Errorf("reading the directory %s: %w: %s: %w", c.config.Directory, ErrNoDirectory, name, err)
 		}
 	}
@@ -151,7 +169,7 @@ func (c *Client) Register(ctx context.Context, request NewAccount) (*Account, er
 	if err != nil {
 		return nil, fmt.Errorf("registering an account: %w", err)
 	}
-	if err := checkURL(answer.location()); err != nil {
+	if err := c.checkURL(answer.location()); err != nil {
 		return nil, fmt.Errorf("registering an account: the answer's Location: %w", err)
 	}
 	c.mu.Lock()

@@ -57,7 +57,7 @@ func (c *Client) Certificate(ctx context.Context, url string, want CertificateRe
 	if err := want.check(certificates[0]); err != nil {
 		return nil, fmt.Errorf("the certificate: %w: %w", ErrNotRequested, err)
 	}
-	return &Chain{Certificates: certificates, Alternates: links(got.header.Values("Link"), "alternate", url)}, nil
+	return &Chain{Certificates: certificates, Alternates: c.links(got.header.Values("Link"), "alternate", url)}, nil
 }
 
 // maxAlternates bounds how many other chains are looked at.
@@ -163,9 +163,9 @@ func CertificateIdentifiers(certificate *x509.Certificate) []Identifier {
 	return ids
 }
 
-// links returns the https targets of the Link headers with the given relation
+// links returns the targets of the Link headers with the given relation
 // (RFC 8288 §3), resolved against base, each once.
-func links(headers []string, relation, base string) []string {
+func (c *Client) links(headers []string, relation, base string) []string {
 	from, err := url.Parse(base)
 	if err != nil {
 		return nil
@@ -178,7 +178,7 @@ func links(headers []string, relation, base string) []string {
 				continue
 			}
 			resolved, err := from.Parse(target[1:])
-			if err != nil || checkURL(resolved.String()) != nil || slices.Contains(targets, resolved.String()) {
+			if err != nil || c.checkURL(resolved.String()) != nil || slices.Contains(targets, resolved.String()) {
 				continue
 			}
 			targets = append(targets, resolved.String())

@@ -28,7 +28,7 @@ func (c *Client) NewOrder(ctx context.Context, request NewOrder) (*Order, error)
 		return nil, fmt.Errorf("placing an order: %w", err)
 	}
 	order.URL = answer.location()
-	if err := checkURL(order.URL); err != nil {
+	if err := c.checkURL(order.URL); err != nil {
 		return nil, fmt.Errorf("placing an order: the answer's Location: %w", err)
 	}
 	if !sameSet(order.Identifiers, request.Identifiers, compareIdentifiers) {

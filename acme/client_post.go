@@ -127,7 +127,7 @@ func (c *Client) post(ctx context.Context, r signed) (*answer, error) {
 
 // sign makes the one HTTP request that spends nonce.
 func (c *Client) sign(ctx context.Context, r signed, payload []byte, nonce string) (*http.Request, error) {
-	if err := checkURL(r.url); err != nil {
+	if err := c.checkURL(r.url); err != nil {
 		return nil, err
 	}
 	header := Header{Nonce: nonce, URL: r.url}

@@ -24,7 +24,7 @@ func (c *Client) RenewalInfo(ctx context.Context, id CertID) (*RenewalInfo, time
 	if directory.RenewalInfo == "" {
 		return nil, 0, ErrNoRenewalInfo
 	}
-	if err := checkURL(directory.RenewalInfo); err != nil {
+	if err := c.checkURL(directory.RenewalInfo); err != nil {
 		return nil, 0, fmt.Errorf("%w: renewalInfo: %w", ErrNoDirectory, err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(directory.RenewalInfo, "/")+"/"+id.String(), nil)
