@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cairn-ca/cairn/internal/bot/command"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 	"github.com/cairn-ca/cairn/internal/bot/schedule"
 )
@@ -33,13 +34,15 @@ func (a *app) announce(l *lineage.Lineage) error {
 	return nil
 }
 
-// scheduled reports whether renewals happen by themselves: whoever made the package says so, or a unit or a line for cron is
-// there, which are for the usual directory.
+// scheduled reports whether renewals happen by themselves: a unit or a line for cron is there, which are for the usual
+// directory, or somebody says so who must know. A cli.ini that says it may be what is left of a package whose timer is gone:
+// Debian's is kept when its certbot is removed. To believe that would end in expired certificates.
 func (a *app) scheduled() bool {
-	if a.preconfiguredRenewal {
+	if a.preconfiguredRenewal && a.sources.Of("preconfigured-renewal") == command.CLI {
 		return true
 	}
-	return a.configDir == defaultConfigDir && (schedule.Installed(a.root) || len(schedule.Others(a.root)) > 0)
+	found := schedule.Installed(a.root) || len(schedule.Others(a.root)) > 0
+	return found && (a.preconfiguredRenewal || a.configDir == defaultConfigDir)
 }
 
 // nextSteps are what a person has to do after a certificate was obtained.
