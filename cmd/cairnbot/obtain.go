@@ -186,7 +186,7 @@ func (s *settings) replaced(l *lineage.Lineage) string {
 
 // place puts a certificate into its lineage and makes it live.
 func (a *app) place(s *settings, plan renew.Plan, target *lineage.Lineage, issued *renew.Issued) (*lineage.Lineage, error) {
-	placement := renew.Placement{Store: a.store, Lineage: target, Name: plan.Lineage, Params: s.params, Log: a.log,
+	placement := renew.Placement{Store: a.store, Lineage: target, Name: plan.Lineage, Params: s.kept(), Log: a.log,
 		Own: s.ownValues()}
 	return placement.Place(issued)
 }

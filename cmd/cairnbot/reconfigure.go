@@ -74,7 +74,7 @@ func (a *app) writeDown(l *lineage.Lineage) error {
 		return err
 	}
 	before := bytes.Clone(l.Conf.Bytes())
-	if err := l.Conf.SetParams(s.params); err != nil {
+	if err := l.Conf.SetParams(s.kept()); err != nil {
 		return err
 	}
 	own := s.ownValues()

@@ -86,6 +86,18 @@ func (s *settings) ownValues() map[string]string {
 	return own
 }
 
+// kept is what the configuration has of the parameters that certbot knows. Where rules (--method) choose for all names, the
+// method of the first one stands there as well: certbot renews nothing without one.
+func (s *settings) kept() lineage.Params {
+	params := s.params
+	for _, rule := range s.methods {
+		if _, method, err := solve.ParseRule(rule); err == nil && params.Authenticator == "" {
+			params.Authenticator = method
+		}
+	}
+	return params
+}
+
 // solver makes what proves control of names, as s says.
 func (a *app) solver(s *settings, names []acme.Identifier) (renew.Solver, error) {
 	solver, err := a.mixedSolver(s, names)
