@@ -187,6 +187,10 @@ func (a *app) dnsSolver(s *settings, method string, names []acme.Identifier, pre
 		if err == nil {
 			err = checkProviders(router, names)
 		}
+		var file *fs.PathError
+		if errors.As(err, &file) {
+			err = withHint(err, "%s names the file with the provider's keys, which this user must be able to read", credentialsFlag(method))
+		}
 		if err != nil {
 			return nil, a.explainDNS(err)
 		}
@@ -343,7 +347,9 @@ func (a *app) warnOnce(text string) {
 	a.dnsShared.warned[text] = true
 	a.dnsShared.mu.Unlock()
 	if !said {
-		a.log.Debug("a warning about credentials", "text", text)
+		logOnly(a.log).Warn(text)
+	}
+	if !said && !a.quiet {
 		fmt.Fprintln(a.err, text)
 	}
 }

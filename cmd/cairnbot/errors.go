@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 
@@ -85,7 +87,8 @@ func isUnexpected(err error) bool {
 	var challenge *challengeError
 	var problem *acme.Problem
 	var network net.Error
-	return !errors.As(err, &challenge) && (errors.As(err, &problem) || errors.As(err, &network))
+	var file *fs.PathError
+	return !errors.As(err, &challenge) && (errors.As(err, &problem) || errors.As(err, &network) && !errors.As(err, &file)) // an Errno is a net.Error, also about files
 }
 
 // trace shows what an error is made of, for --debug: where one stands in another, it was met there.
@@ -124,6 +127,10 @@ func describe(err error) string {
 	if errors.As(err, &unasked) {
 		return unasked.Error() // several lines, as scripts know them
 	}
+	var plain phrase
+	if errors.As(err, &plain) && err.Error() == plain.Error() {
+		return plain.Error() // lines and all, as scripts know it
+	}
 	var problem *acme.Problem
 	if !errors.As(err, &problem) || len(problem.Subproblems) == 0 {
 		return oneLine(err.Error())
@@ -157,19 +164,28 @@ func block(w io.Writer, p *acme.Problem) {
 func (a *app) explainServer(err error, s *settings) error {
 	var authorization *renew.AuthorizationError
 	var problem *acme.Problem
+	var unanswered *renew.NoChallengeError
 	var untrusted *tls.CertificateVerificationError
 	var lookup *net.DNSError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &authorization):
-		return &challengeError{authorization, s.method()}
-	case errors.As(err, &problem):
+		return &challengeError{authorization, s.method(), a.name}
+	case errors.As(err, &unanswered) && unanswered.Wildcard:
+		return withHint(err, "names with a \"*\" are proven by the DNS alone: use --dns PROVIDER (see --help dns), or --manual --preferred-challenges dns")
+	case errors.As(err, &unanswered):
+		return withHint(err, "choose another method: --standalone and --webroot -w DIR prove control by HTTP, --dns PROVIDER by the DNS")
+	case errors.As(err, &problem) && !errors.Is(err, acme.ErrNoDirectory):
 		return withHint(err, "%s", problemHint(problem, s))
 	case errors.As(err, &untrusted):
 		return withHint(err, "if %s is a CA of your own, give its root certificate with --ca-bundle FILE", s.params.Server)
-	case !strings.HasPrefix(s.params.Server, "https://"), errors.Is(err, acme.ErrNoDirectory):
+	case errors.Is(err, acme.ErrNotHTTPS) && strings.HasPrefix(s.params.Server, "http://"):
+		return withHint(err, "is it https://%s? Where the server really has no TLS, as some for tests, --no-verify-ssl says that this is all right", strings.TrimPrefix(s.params.Server, "http://"))
+	case !strings.Contains(s.params.Server, "://"), errors.Is(err, acme.ErrNotHTTPS), errors.Is(err, acme.ErrNoDirectory):
 		return withHint(err, "--server takes the URL of the CA's directory, such as https://ca.internal:8443/directory")
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return withHint(err, "what listens there does not speak TLS: is the port of --server %s right?", s.params.Server)
 	case errors.As(err, &lookup), errors.Is(err, syscall.ECONNREFUSED):
 		return withHint(err, "is --server %s right, and can this machine reach it?", s.params.Server)
 	case errors.Is(err, solve.ErrPortTaken):
@@ -202,6 +218,7 @@ func problemHint(p *acme.Problem, s *settings) string {
 type challengeError struct {
 	*renew.AuthorizationError
 	method method
+	who    string // what the program was called as
 }
 
 func (e *challengeError) Unwrap() error { return e.AuthorizationError }
@@ -209,6 +226,9 @@ func (e *challengeError) Unwrap() error { return e.AuthorizationError }
 // Error has one block for each name, the way scripts look for it.
 func (e *challengeError) Error() string {
 	var b strings.Builder
+	if e.who != ownName {
+		b.WriteString(title(e.who) + " ") // as scripts know it
+	}
 	fmt.Fprintf(&b, "failed to authenticate some domains (authenticator: %s). The Certificate Authority reported these problems:\n", e.method.name)
 	for _, failure := range e.Failures {
 		problem := failure.Problem.About(failure.Identifier)

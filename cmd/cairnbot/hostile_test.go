@@ -108,7 +108,7 @@ func TestNobodyFillsTheLog(t *testing.T) {
 		t.Errorf("%v, %v", info.Size(), err)
 	}
 	var file, terminal bytes.Buffer
-	log := newLogger(&file, &terminal, new(options))
+	log := newLogger("cairnbot", &file, &terminal, new(options))
 	for range 20 << 10 {
 		log.Debug(strings.Repeat("x", 1<<10))
 	}

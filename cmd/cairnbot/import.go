@@ -21,7 +21,7 @@ func (a *app) adopt(context.Context) error {
 	c := adopt.Config{Source: adopt.Source(strings.ToLower(a.words[0])), Provider: knownProvider}
 	switch {
 	case c.Source == "certbot":
-		return withHint(fmt.Errorf("there is nothing to import from certbot: its files are ours"), "cairnbot certificates lists them")
+		return withHint(fmt.Errorf("there is nothing to import from certbot: its files are ours"), "%s certificates lists them", a.name)
 	case !slices.Contains(sources, c.Source):
 		return usagef("there is no import from %q: there are %s", a.words[0], joined(sources))
 	}
@@ -39,7 +39,7 @@ func (a *app) adopt(context.Context) error {
 	}
 	found, err := adopt.Read(c)
 	if err != nil {
-		return withHint(err, "name the directory: cairnbot import %s DIR", c.Source)
+		return withHint(err, "name the directory: %s import %s DIR", a.name, c.Source)
 	}
 	report := adopt.Carry(a.store, c, found, a.dryRun)
 	a.result = report
@@ -138,6 +138,6 @@ func (a *app) showImport(report adopt.Report) {
 	case report.DryRun:
 		a.say("Nothing was written. Without --dry-run this is done.")
 	default:
-		a.say("Try the renewal before you switch the other client off: cairnbot renew --dry-run")
+		a.say("Try the renewal before you switch the other client off: %s renew --dry-run", a.name)
 	}
 }

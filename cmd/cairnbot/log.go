@@ -71,7 +71,7 @@ func numbered(n int) string {
 
 // newLogger writes everything to file and, as -v asks for it, some of it to the
 // terminal: warnings always, progress with -v, every exchange with -vv.
-func newLogger(file, terminal io.Writer, o *options) *slog.Logger {
+func newLogger(name string, file, terminal io.Writer, o *options) *slog.Logger {
 	level := slog.LevelWarn
 	switch {
 	case o.quiet:
@@ -81,7 +81,7 @@ func newLogger(file, terminal io.Writer, o *options) *slog.Logger {
 	case o.verbose > 1:
 		level = slog.LevelDebug
 	}
-	return slog.New(tee{&records{w: &counter{w: file}}, &plain{w: terminal, level: level}})
+	return slog.New(tee{&records{w: &counter{w: file}}, &plain{name: name, w: terminal, level: level}})
 }
 
 // logOnly writes into the file alone: a person is told otherwise.
@@ -184,6 +184,7 @@ func onOneLine(text string) string {
 
 // plain writes records as a person at a terminal likes to read them.
 type plain struct {
+	name  string // what the program was called as
 	w     io.Writer
 	level slog.Level
 	attrs []slog.Attr
@@ -193,7 +194,7 @@ func (p *plain) Enabled(_ context.Context, level slog.Level) bool { return level
 
 func (p *plain) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "cairnbot: %s: %s", strings.ToLower(levelName(r.Level)), r.Message)
+	fmt.Fprintf(&b, "%s: %s: %s", p.name, strings.ToLower(levelName(r.Level)), r.Message)
 	write := func(a slog.Attr) bool {
 		fmt.Fprintf(&b, ", %s: %v", a.Key, a.Value)
 		return true
@@ -207,7 +208,7 @@ func (p *plain) Handle(_ context.Context, r slog.Record) error {
 }
 
 func (p *plain) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &plain{w: p.w, level: p.level, attrs: append(p.attrs[:len(p.attrs):len(p.attrs)], attrs...)}
+	return &plain{name: p.name, w: p.w, level: p.level, attrs: append(p.attrs[:len(p.attrs):len(p.attrs)], attrs...)}
 }
 
 func (p *plain) WithGroup(string) slog.Handler { return p } // no group is used

@@ -12,7 +12,7 @@ import (
 
 func TestARecordIsALine(t *testing.T) {
 	var file, terminal bytes.Buffer
-	log := newLogger(&file, &terminal, &options{verbose: 2})
+	log := newLogger("cairnbot", &file, &terminal, &options{verbose: 2})
 	log.With("name", "a").Warn("two\nlines", "body", "{\"a\":\r\n1}", "esc", "\x1b[2J")
 	if got := file.String(); !strings.HasSuffix(got, `:WARNING:cairnbot:two\nlines, name: a, body: {"a":\r\n1}, esc: \x1b[2J`+"\n") || strings.Count(got, "\n") != 1 {
 		t.Errorf("%q", got)
@@ -22,7 +22,7 @@ func TestARecordIsALine(t *testing.T) {
 	}
 	for verbose, want := range []string{"W", "IW", "DIW"} {
 		terminal.Reset()
-		log := newLogger(&file, &terminal, &options{verbose: verbose})
+		log := newLogger("cairnbot", &file, &terminal, &options{verbose: verbose})
 		log.Debug("D")
 		log.Info("I")
 		log.Warn("W")

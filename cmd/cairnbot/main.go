@@ -185,7 +185,7 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 	if !a.quiet {
 		fmt.Fprintln(a.err, "Saving debug log to", a.logFile)
 	}
-	a.log = newLogger(file, a.err, a.options)
+	a.log = newLogger(a.name, file, a.err, a.options)
 	a.logStart(time.Now())
 	defer func() {
 		if err != nil { // run tells a person of it

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -203,6 +205,12 @@ func (a *app) clientConfig(s *settings) (acme.ClientConfig, error) {
 	if s.bundle != "" {
 		trusted.bundle = s.bundle
 	}
+	if trusted.anyone {
+		a.warnOnce("Warning: the certificate of the CA's server is not checked (--no-verify-ssl). Whoever is on the way to it can pass for it, and see and change what is sent.")
+	}
+	if u, err := url.Parse(s.params.Server); err == nil && u.Scheme == "http" {
+		a.warnOnce(fmt.Sprintf("Warning: the CA %s is spoken to without TLS. Whoever is on the way to it can pass for it, and see and change what is sent.", s.params.Server))
+	}
 	httpClient, err := trusted.client(a.log)
-	return acme.ClientConfig{Directory: s.params.Server, HTTP: httpClient, UserAgent: a.userAgent(s)}, err
+	return acme.ClientConfig{Directory: s.params.Server, HTTP: httpClient, UserAgent: a.userAgent(s), PlainHTTP: trusted.anyone}, err
 }

@@ -65,5 +65,5 @@ func notInstalled(method string) error {
 	if more := explainUnknown(method); more != "" {
 		return withHint(err, "%s", strings.TrimPrefix(more, "it belongs to "))
 	}
-	return withHint(err, "%s knows standalone and webroot", ownName)
+	return withHint(err, "use --standalone, --webroot -w DIR, --manual, or --dns PROVIDER")
 }

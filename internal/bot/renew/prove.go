@@ -198,8 +198,18 @@ func (o *Obtainer) choose(a *acme.Authorization) (acme.Challenge, error) {
 	if a.Wildcard {
 		name = "*." + name
 	}
-	return acme.Challenge{}, fmt.Errorf("the CA offers no %s challenge for %s, only %q", strings.Join(answered, " or "), name, offered)
+	return acme.Challenge{}, &NoChallengeError{Name: name, Wildcard: a.Wildcard, text: fmt.Sprintf("the CA offers no %s challenge for %s, only %s",
+		strings.Join(answered, " or "), name, strings.Join(offered, " and "))}
 }
+
+// NoChallengeError says that a method cannot prove control of a name in a way that the CA accepts.
+type NoChallengeError struct {
+	Name     string
+	Wildcard bool
+	text     string
+}
+
+func (e *NoChallengeError) Error() string { return e.text }
 
 // minToken is how many characters of base64url the 128 bits of entropy take that RFC 8555
 // §8.1 asks of a token. A shorter one may have been chosen to be the name of something else.
