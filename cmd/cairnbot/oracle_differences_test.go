@@ -100,6 +100,9 @@ type difference struct {
 	reason  string
 }
 
+// nextSteps is seen where nothing starts a certbot.
+const nextSteps = `phrase on stdout, cairnbot only: \^NEXT STEPS:\$`
+
 // differences are all that there are. docs/certbot.md has them, too: see TestDifferencesAreDocumented.
 var differences = []difference{
 	{"", `tree, certbot only: etc/(csr|keys)(/N_(csr|key)-certbot\.pem)? = .*`,
@@ -120,6 +123,8 @@ var differences = []difference{
 		"No empty directories below `accounts/`", "certbot makes them when it looks for an account, and leaves them."},
 	{"", `phrase on stdout, certbot only: \^- - - - .*`,
 		"No request for donations", "certbot frames one after a success. Other frames are the same."},
+	{"", nextSteps,
+		"`preconfigured-renewal` in a `cli.ini` is believed where something is found that starts renewals", "Debian's is left when its certbot is removed. To believe it then ends in expired certificates."},
 	{"", `phrase on stderr, certbot only: Ask for help or search .*`,
 		"No \"Ask for help\" with the address of Let's Encrypt's forum", "Its people cannot know this program, nor your CA. Instead each error has a line `hint:`."},
 	{"", `phrase on stderr, (certbot|cairnbot) only: (\^Saving debug log|See the logfile) .*`,

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cairn-ca/cairn/internal/bot/schedule"
 )
 
 var update = flag.Bool("update", false, "write docs/certbot.md")
@@ -70,6 +72,9 @@ func TestOracle(t *testing.T) {
 		t.Errorf("%d command lines are too few", commands)
 	}
 	for i, d := range differences {
+		if d.pattern == nextSteps && len(schedule.Others("/")) > 0 {
+			continue // a certbot with its timer is here, and is believed
+		}
 		if !used[i] {
 			t.Errorf("this difference is in the table, but was not seen: %s", d.what)
 		}
