@@ -1,8 +1,10 @@
 package solve
 
 import (
+	"errors"
 	"net"
 	"sync"
+	"time"
 )
 
 // inherited is a socket that somebody else opened and keeps open. It is lent to a port while there are
@@ -10,19 +12,29 @@ import (
 // would wait, and systemd would start the program again for them.
 type inherited struct {
 	listener net.Listener
+	over     chan struct{} // closed by close, once
+	once     sync.Once
 
 	mu   sync.Mutex
 	loan *loan // who has it; nil for nobody; guarded by mu
 }
 
-func newInherited(listener net.Listener) *inherited { return &inherited{listener: listener} }
+func newInherited(listener net.Listener) *inherited {
+	return &inherited{listener: listener, over: make(chan struct{})}
+}
 
 // accept runs until close.
 func (i *inherited) accept() {
 	for {
 		conn, err := i.listener.Accept()
-		if err != nil {
-			return // closed, or of no use
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // such as too many open files: it passes, and the socket is needed for as long as the process lives
+			if !i.pause() {
+				return
+			}
+			continue
 		}
 		i.mu.Lock()
 		loan := i.loan
@@ -33,7 +45,25 @@ func (i *inherited) accept() {
 	}
 }
 
-func (i *inherited) close() { _ = i.listener.Close() }
+func (i *inherited) close() {
+	i.once.Do(func() { close(i.over) })
+	_ = i.listener.Close()
+}
+
+// acceptPause is how long is waited after a connection could not be accepted.
+const acceptPause = 200 * time.Millisecond
+
+// pause waits a little. It reports false after close.
+func (i *inherited) pause() bool {
+	timer := time.NewTimer(acceptPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-i.over:
+		return false
+	}
+}
 
 // borrow makes a listener of it, which its Close gives back.
 func (i *inherited) borrow() net.Listener {

@@ -10,10 +10,13 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -241,6 +244,50 @@ func TestInheritedSockets(t *testing.T) {
 		_ = s.CleanUp(t.Context(), one)
 	}
 	sentAway()
+}
+
+// flooded is a socket that cannot accept for a while, because strangers have used up all that there is.
+type flooded struct {
+	net.Listener
+	failures atomic.Int32
+}
+
+func (f *flooded) Accept() (net.Conn, error) {
+	if f.failures.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return f.Listener.Accept()
+}
+
+// TestInheritedSocketsOutliveAFlood: a daemon that stopped to accept would answer no challenge any more.
+func TestInheritedSocketsOutliveAFlood(t *testing.T) {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handed := &flooded{Listener: listener}
+	handed.failures.Store(2)
+	port := handed.Addr().(*net.TCPAddr).Port
+	shared := solve.NewListeners(solve.ListenersConfig{Inherited: []net.Listener{handed}})
+	defer shared.Close()
+	s, err := solve.NewStandalone(solve.StandaloneConfig{Port: port, Listeners: shared})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := challenge("a.test", "one"+padding)
+	if err := s.Present(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.CleanUp(t.Context(), one) }()
+	client := http.Client{Timeout: 10 * time.Second}
+	response, err := client.Get("http://" + handed.Addr().String() + "/.well-known/acme-challenge/one" + padding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("got %s", response.Status)
+	}
 }
 
 func TestSitesAreShared(t *testing.T) {
