@@ -33,7 +33,31 @@ func openLog(directory string, backups int) (*os.File, error) {
 			return nil, err
 		}
 	}
-	return os.OpenFile(filepath.Join(directory, logName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	return appendTo(filepath.Join(directory, logName))
+}
+
+// appendTo opens a file to write at its end. The directory may be somebody else's, such as of the user that a service runs as:
+// root does not write to where his links lead.
+func appendTo(path string) (*os.File, error) {
+	const tries = 10 // other runs may rename it at any time
+	for range tries {
+		if there, err := os.Lstat(path); err == nil && !mayWriteThrough(there) {
+			return nil, fmt.Errorf("%s is a link that somebody else has made: remove it", path)
+		}
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		opened, err := file.Stat()
+		if there, lookErr := os.Lstat(path); err == nil && lookErr == nil &&
+			(os.SameFile(there, opened) || there.Mode()&fs.ModeSymlink != 0 && mayWriteThrough(there)) {
+			return file, nil
+		}
+		if err := errors.Join(err, file.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%s is replaced again and again", path)
 }
 
 // rotate gives each log the next number, the oldest first, so that a crash here loses no log but the one that is to go.

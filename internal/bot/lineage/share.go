@@ -129,6 +129,10 @@ func shareFile(path string, mode fs.FileMode, give func(*os.File) error) error {
 		return err
 	}
 	defer file.Close()
+	// Whoever owns the directory may have put a link to somebody else's file there meanwhile.
+	if opened, err := file.Stat(); err != nil || !os.SameFile(info, opened) {
+		return errors.Join(err, fmt.Errorf("%s was replaced meanwhile", path))
+	}
 	if info.Mode().Perm()&^mode != 0 {
 		if err := file.Chmod(info.Mode().Perm() & mode); err != nil {
 			return err
