@@ -103,7 +103,7 @@ var table = map[string]row{
 		why: "the files on disk, and nothing of the protocol but its words"},
 	"internal/bot/dns": {ours: []string{"acme", "internal/bot/renew", "internal/bot/lineage"}, others: []string{"github.com/miekg/dns"},
 		why: "proofs in the DNS: where a record belongs, who puts it there, who shows it"},
-	"internal/bot/dns/dnstest": {ours: []string{"internal/bot/dns"}, others: []string{"github.com/miekg/dns"},
+	"internal/bot/dns/dnstest": {ours: []string{"internal/bot/dns", "internal/freeport"}, others: []string{"github.com/miekg/dns"},
 		why: "a small part of the DNS, for tests"},
 	"internal/bot/dns/lego": {ours: []string{"acme", "internal/bot/dns"}, others: []string{"github.com/go-acme/lego/v5", "github.com/miekg/dns"},
 		why: "other people's clients of DNS services, as ours are used"},
@@ -170,7 +170,9 @@ var table = map[string]row{
 	"internal/bot/dns/sakuracloud": {ours: []string{"internal/bot/dns", "internal/bot/dns/rest", "internal/bot/dns/txt"}, others: []string{},
 		why: "a DNS provider: Sakura Cloud"},
 
-	"internal/pebbletest": {ours: []string{}, others: []string{"github.com/miekg/dns"},
+	"internal/freeport": {ours: []string{}, others: []string{},
+		why: "finds ports for tests of either side"},
+	"internal/pebbletest": {ours: []string{"internal/freeport"}, others: []string{"github.com/miekg/dns"},
 		why: "runs somebody else's server, for tests of either side"},
 
 	"internal/pgtest": {ours: []string{}, others: []string{"github.com/jackc/pgx/v5"},

@@ -14,9 +14,11 @@ type step struct{ wait, send string }
 // TestProgramsThatType has the same answers typed at the same prompts to Debian's certbot and to us. It needs Debian's
 // package certbot, which `make test` installs.
 func TestProgramsThatType(t *testing.T) {
+	t.Parallel()
 	const input, yesNo, two = " (Enter 'c' to cancel): ", "(Y)es/(N)o: ", "Select the appropriate number [1-2] then [enter] (press 'c' to cancel): "
 	for _, program := range []string{"certbot", "bot"} {
 		t.Run(program, func(t *testing.T) {
+			t.Parallel()
 			s := stationFor(t, pebbletest.Config{Directory: t.TempDir(), Environment: []string{"PEBBLE_AUTHZREUSE=0", "PEBBLE_WFE_NONCEREJECT=0"}})
 			if err := os.MkdirAll(s.path("www"), 0o755); err != nil {
 				t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +22,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/cairn-ca/cairn/internal/bot/dns/dnstest"
+	"github.com/cairn-ca/cairn/internal/freeport"
 	"github.com/cairn-ca/cairn/internal/pebbletest"
 )
 
@@ -30,6 +33,10 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "certbot" { // TestOracle's link to this program
 		main()
 		return
+	}
+	// Most of these tests wait for others most of the time: renewals for servers to reload, DNS servers for each other.
+	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil { // -parallel comes later, and wins
+		panic(err)
 	}
 	testscript.Main(m, map[string]func(){
 		"cairnbot": start,
@@ -126,7 +133,9 @@ func listen(ts *testscript.TestScript, address, name string) net.Listener {
 }
 
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(listen(ts, ":0", args[0]).Close())
+	port, err := freeport.Find()
+	ts.Check(err)
+	ts.Setenv(args[0], strconv.Itoa(port))
 }
 
 func takePort(ts *testscript.TestScript, _ bool, args []string) {

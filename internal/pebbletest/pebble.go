@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/cairn-ca/cairn/internal/freeport"
 )
 
 // version is the Pebble that is built where none is installed.
@@ -252,14 +254,15 @@ func (s *Server) answer(w dns.ResponseWriter, query *dns.Msg) {
 
 // freePorts finds ports that nobody listens on at the moment.
 func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		listener, err := net.Listen("tcp", ":0")
+	var ports []int
+	for len(ports) < n {
+		port, err := freeport.Find()
 		if err != nil {
 			return nil, err
 		}
-		defer listener.Close()
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
+		if !slices.Contains(ports, port) {
+			ports = append(ports, port)
+		}
 	}
 	return ports, nil
 }

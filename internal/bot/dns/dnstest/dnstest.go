@@ -14,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 
 	ours "github.com/cairn-ca/cairn/internal/bot/dns"
+	"github.com/cairn-ca/cairn/internal/freeport"
 )
 
 // Resolver is the address at which everything is resolved.
@@ -47,15 +48,11 @@ func Start() (*DNS, error) {
 		zones: make(map[string]*Zone), lag: make(map[netip.Addr]int),
 		down: make(map[netip.Addr]bool), asked: make(map[netip.Addr]int),
 	}
-	var failure error
-	for range 5 { // a port that is free for one protocol may be taken for the other
-		if failure = d.listen(resolver); failure == nil {
-			return d, nil
-		}
-		d.Stop()
-		d.Port, d.servers = 0, nil
+	var err error
+	if d.Port, err = freeport.Find(); err != nil { // all servers have this port, those that come later, too
+		return nil, err
 	}
-	return nil, failure
+	return d, d.listen(resolver)
 }
 
 // Stop ends all servers.
@@ -116,9 +113,6 @@ func (d *DNS) listen(addr netip.Addr) error {
 	packets, err := net.ListenPacket("udp", netip.AddrPortFrom(addr, uint16(d.Port)).String())
 	if err != nil {
 		return err
-	}
-	if d.Port == 0 {
-		d.Port = packets.LocalAddr().(*net.UDPAddr).Port
 	}
 	streams, err := net.Listen("tcp", netip.AddrPortFrom(addr, uint16(d.Port)).String())
 	if err != nil {
