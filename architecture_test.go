@@ -120,6 +120,8 @@ var table = map[string]row{
 		why: "one bounded request to the HTTP interface of a service"},
 	"internal/bot/dns/rfc2136": {ours: []string{"internal/bot/dns", "internal/bot/dns/txt"}, others: []string{"github.com/miekg/dns"},
 		why: "a DNS provider: dynamic updates"},
+	"internal/bot/eff": {ours: []string{}, others: []string{},
+		why: "fills in one form of somebody else's"},
 	"internal/bot/export": {ours: []string{"internal/bot/lineage"}, others: []string{"software.sslmate.com/src/go-pkcs12"},
 		why: "files in other forms, of what a lineage has"},
 	"internal/bot/reference": {ours: []string{}, others: []string{},

@@ -113,15 +113,7 @@ func (a *app) bind(directory *acme.Directory, key *ecdsa.PrivateKey) (json.RawMe
 
 // register is the verb that does nothing but that.
 func (a *app) register(ctx context.Context) error {
-	s, err := a.settle(nil)
-	if err != nil {
-		return err
-	}
-	accounts, err := a.store.Accounts(s.params.Server)
-	if err != nil {
-		return err
-	}
-	all, err := accounts.List()
+	s, _, all, err := a.knownAccounts()
 	if err != nil {
 		return err
 	}

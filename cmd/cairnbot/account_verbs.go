@@ -24,17 +24,21 @@ type shownAccount struct {
 	Contact    []string `json:"contact"` // e-mail addresses
 }
 
+// knownAccounts reads the settings of a run about accounts, and which there are at its CA.
+func (a *app) knownAccounts() (s settings, accounts *lineage.Accounts, all []*lineage.Account, err error) {
+	if s, err = a.settle(nil); err != nil {
+		return s, nil, nil, err
+	}
+	if accounts, err = a.store.Accounts(s.params.Server); err != nil {
+		return s, nil, nil, err
+	}
+	all, err = accounts.List()
+	return s, accounts, all, err
+}
+
 // existingAccount connects as an account that is there. The error is certbot's where there is none.
 func (a *app) existingAccount(ctx context.Context) (*acme.Client, *settings, error) {
-	s, err := a.settle(nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	accounts, err := a.store.Accounts(s.params.Server)
-	if err != nil {
-		return nil, nil, err
-	}
-	all, err := accounts.List()
+	s, _, all, err := a.knownAccounts()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,15 +130,7 @@ func (a *app) updateAccount(ctx context.Context) error {
 
 // unregister gives up an account for good, at the CA and here.
 func (a *app) unregister(ctx context.Context) error {
-	s, err := a.settle(nil)
-	if err != nil {
-		return err
-	}
-	accounts, err := a.store.Accounts(s.params.Server)
-	if err != nil {
-		return err
-	}
-	all, err := accounts.List()
+	s, accounts, all, err := a.knownAccounts()
 	if err != nil {
 		return err
 	}

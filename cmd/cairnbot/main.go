@@ -20,6 +20,7 @@ import (
 
 	"github.com/cairn-ca/cairn/internal/bot/ask"
 	"github.com/cairn-ca/cairn/internal/bot/dns"
+	"github.com/cairn-ca/cairn/internal/bot/eff"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 	"github.com/cairn-ca/cairn/internal/bot/solve"
 )
@@ -45,7 +46,7 @@ func begin(config []string) int {
 		signal.Stop(signals) // a second one ends the process at once
 		cancel(&signalled{s})
 	}()
-	p := process{name: programName(os.Args[0]), in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, eff: effForm}
+	p := process{name: programName(os.Args[0]), in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, eff: eff.Form}
 	p.environment = &dns.Environment{Lookup: os.LookupEnv, Set: os.Setenv, Unset: os.Unsetenv}
 	p.config = config
 	p.sockets = handedOver()
