@@ -78,7 +78,7 @@ func Unadvised(before *Advice, id acme.CertID, server string, err error, after t
 	if before.About(a.Certificate, server) {
 		*a = *before
 	}
-	a.Error = shorten(err.Error())
+	a.Error, a.Tries = shorten(err.Error()), max(a.Tries, 0)
 	class, _ := Classify(err)
 	switch passing := class == ClassNetwork || class == ClassServer && !errors.Is(err, acme.ErrUnreadable); {
 	case after > 0:

@@ -56,7 +56,7 @@ func (d *Delivery) Tried(done, failed, unseen []string, endless bool, now time.T
 	}
 	d.Failed, d.Unseen, d.Last, d.Next = failed, unseen, now, time.Time{}
 	if endless || d.Attempts < maxDeliveries {
-		d.Next = now.Add(spread(steps[min(d.Attempts, len(steps))-1])).Truncate(time.Second)
+		d.Next = now.Add(spread(steps[min(max(d.Attempts, 1), len(steps))-1])).Truncate(time.Second)
 	}
 }
 

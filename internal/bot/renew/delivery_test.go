@@ -2,12 +2,16 @@ package renew_test
 
 import (
 	"crypto/x509"
+	"errors"
+	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
 
+	"github.com/cairn-ca/cairn/acme"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 )
 
@@ -63,5 +67,31 @@ func TestDeploymentsAreKeptUntilTheyAreComplete(t *testing.T) {
 	d.Lineage = "../x"
 	if err := kept.Keep(d); err == nil {
 		t.Error("it was kept outside the directory")
+	}
+}
+
+// TestADeliveryThatWasTamperedWith is tried as one of which nothing is known.
+func TestADeliveryThatWasTamperedWith(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, attempts := range []int{-5, -1, math.MaxInt} {
+		d := renew.Delivery{Lineage: "a.test", Attempts: attempts}
+		d.Tried(nil, []string{"reload"}, nil, true, now)
+		if !d.Next.After(now) || d.Next.After(now.Add(48*time.Hour)) {
+			t.Errorf("%d attempts: the next is at %s", attempts, d.Next)
+		}
+	}
+}
+
+// TestAdviceThatWasTamperedWith is asked for again in good time.
+func TestAdviceThatWasTamperedWith(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	id, problem := acme.ParseCertID("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE")
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	before := &renew.Advice{Certificate: id.String(), Server: "s", Tries: -7}
+	after := renew.Unadvised(before, id, "s", &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("refused")}, 0, now)
+	if !after.Next.After(now) || after.Next.After(now.Add(24*time.Hour)) {
+		t.Errorf("the CA is asked again at %s", after.Next)
 	}
 }
