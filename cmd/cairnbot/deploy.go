@@ -75,6 +75,18 @@ func (a *app) deployed(ctx context.Context, l *lineage.Lineage, names []string, 
 	}
 	one := &newcert{Delivery: renew.NewDelivery(l.Name, leaf), leaf: leaf, names: names, looked: s.proof, fresh: fresh}
 	a.runDeploy(ctx, l, &s.params, one)
+	if server := s.params.Installer; server != "" && a.installers()[server] == nil && len(one.Done) == 0 {
+		a.log.Warn(fmt.Sprintf("certbot has installed the certificate %[1]s in %[2]s, which this program does not tell of the new one, and no deploy-hook has run: have %[2]s read it, "+
+			"also after later renewals: %[3]s reconfigure --cert-name %[1]s --deploy-hook 'systemctl reload %[4]s'", l.Name, server, a.name, unitOf(server)))
+	}
+}
+
+// unitOf is the usual name of a web server's service.
+func unitOf(server string) string {
+	if server == "apache" {
+		return "apache2"
+	}
+	return server
 }
 
 // runDeploy runs those hooks that have not succeeded yet.
@@ -149,6 +161,18 @@ func (a *app) retry(ctx context.Context, l *lineage.Lineage, leaf *x509.Certific
 	}
 	a.log.Info("deploying a certificate again", "name", l.Name, "attempt", d.Attempts+1)
 	a.runDeploy(ctx, l, &s.params, one)
+	if server := s.params.Installer; server != "" && a.installers()[server] == nil && len(one.Done) == 0 {
+		a.log.Warn(fmt.Sprintf("certbot has installed the certificate %[1]s in %[2]s, which this program does not tell of the new one, and no deploy-hook has run: have %[2]s read it, "+
+			"also after later renewals: %[3]s reconfigure --cert-name %[1]s --deploy-hook 'systemctl reload %[4]s'", l.Name, server, a.name, unitOf(server)))
+	}
+}
+
+// unitOf is the usual name of a web server's service.
+func serviceOf(server string) string {
+	if server == "apache" {
+		return "apache2"
+	}
+	return server
 }
 
 // lookAtServed looks what servers show for the certificates of this run. None is waited for for long.
