@@ -13,11 +13,6 @@ import (
 // The credential files of certbot's plugins, and of those that others wrote, are enough to make the provider; without
 // any of their lines, it says what is missing. (That of namecheap asks the network who we are, and is left out.)
 func TestCredentialFiles(t *testing.T) {
-	environment := &dns.Environment{Lookup: os.LookupEnv, Set: os.Setenv, Unset: os.Unsetenv}
-	resolver, err := dns.NewResolver(dns.ResolverConfig{Servers: []string{"127.0.0.1:1"}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for plugin, lines := range map[string]string{
 		"cloudflare":    "dns_cloudflare_api_token = 0123456789abcdef0123456789abcdef01234567",
 		"cloudflare ":   "dns_cloudflare_email = a@example.org; dns_cloudflare_api_key = 0123456789abcdef",
@@ -62,25 +57,33 @@ func TestCredentialFiles(t *testing.T) {
 	} {
 		plugin = strings.TrimSpace(plugin)
 		list := strings.Split(lines, "; ")
-		make := func(list []string) error {
-			path := filepath.Join(t.TempDir(), "keys.ini")
-			if err := os.WriteFile(path, []byte(strings.Join(list, "\n")+"\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			router, err := dns.NewRouter(dns.RouterConfig{
-				Find: registry.Find, Provider: "dns-" + plugin, File: path,
-				Settings: dns.Settings{Environment: environment, Resolver: resolver},
-			})
-			if err == nil {
-				_, err = router.Route("example.org")
-			}
-			return err
-		}
-		if err := make(list); err != nil {
+		if err := makeProvider(t, plugin, list); err != nil {
 			t.Errorf("dns-%s: %v", plugin, err)
 		}
-		if err := make([]string{"# nothing"}); err == nil {
+		if err := makeProvider(t, plugin, []string{"# nothing"}); err == nil {
 			t.Errorf("dns-%s is made of nothing", plugin)
 		}
 	}
+}
+
+// makeProvider makes the provider of one of certbot's plugins from the lines of a file.
+func makeProvider(t *testing.T, plugin string, lines []string) error {
+	t.Helper()
+	environment := &dns.Environment{Lookup: os.LookupEnv, Set: os.Setenv, Unset: os.Unsetenv}
+	resolver, err := dns.NewResolver(dns.ResolverConfig{Servers: []string{"127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "keys.ini")
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	router, err := dns.NewRouter(dns.RouterConfig{
+		Find: registry.Find, Provider: "dns-" + plugin, File: path,
+		Settings: dns.Settings{Environment: environment, Resolver: resolver},
+	})
+	if err == nil {
+		_, err = router.Route("example.org")
+	}
+	return err
 }

@@ -25,24 +25,7 @@ func TestProgramsThatType(t *testing.T) {
 			}
 			run := func(code int, args []string, steps ...step) {
 				t.Helper()
-				command := s.prepare(args)
-				if program != "bot" {
-					path, err := exec.LookPath(program)
-					if err != nil {
-						t.Fatal(err)
-					}
-					command.Path = path
-					command.Args = append([]string{program, "--config-dir", s.path("etc"), "--work-dir", s.path("lib"), "--logs-dir", s.path("log")}, args...)
-				}
-				command.Env = append(command.Env, "REQUESTS_CA_BUNDLE="+s.pebble.Bundle)
-				d := s.talkTo(command)
-				for _, step := range steps {
-					d.expect(step.wait)
-					if step.send != "" {
-						d.send(step.send)
-					}
-				}
-				d.end(code)
+				s.typing(program, args, steps).end(code)
 			}
 			with := func(args ...string) []string {
 				return append(args, "--server", s.pebble.Directory, "--http-01-port", s.port(), "--no-eff-email")
@@ -74,4 +57,27 @@ func TestProgramsThatType(t *testing.T) {
 				step{"Deleted all files relating to certificate w.example.", ""})
 		})
 	}
+}
+
+// typing starts a program, Debian's or ("bot") ours, and takes the steps.
+func (s *station) typing(program string, args []string, steps []step) *dialogue {
+	s.t.Helper()
+	command := s.prepare(args)
+	if program != "bot" {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		command.Path = path
+		command.Args = append([]string{program, "--config-dir", s.path("etc"), "--work-dir", s.path("lib"), "--logs-dir", s.path("log")}, args...)
+	}
+	command.Env = append(command.Env, "REQUESTS_CA_BUNDLE="+s.pebble.Bundle)
+	d := s.talkTo(command)
+	for _, step := range steps {
+		d.expect(step.wait)
+		if step.send != "" {
+			d.send(step.send)
+		}
+	}
+	return d
 }

@@ -20,18 +20,7 @@ func TestAnotherCAIsTakenWhenItIsLate(t *testing.T) {
 		})
 	}
 	s, second := short(), short()
-	bundle := filepath.Join(s.work, "bundle.pem")
-	var roots []byte
-	for _, file := range []string{s.pebble.Bundle, second.pebble.Bundle} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		roots = append(roots, text...)
-	}
-	if err := os.WriteFile(bundle, roots, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	bundle := bundleOf(t, s.pebble, second.pebble)
 	if err := os.Mkdir(filepath.Join(s.work, "www"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -79,4 +68,22 @@ func TestAnotherCAIsTakenWhenItIsLate(t *testing.T) {
 	if text := conf(); !strings.Contains(text, "server = "+first) || strings.Contains(text, "first_server") {
 		t.Errorf("the first CA works again, and the certificate is not from there:\n%s", text)
 	}
+}
+
+// bundleOf makes a file with what vouches for some servers.
+func bundleOf(t *testing.T, servers ...*pebbletest.Server) string {
+	t.Helper()
+	var roots []byte
+	for _, server := range servers {
+		text, err := os.ReadFile(server.Bundle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots = append(roots, text...)
+	}
+	path := filepath.Join(t.TempDir(), "bundle.pem")
+	if err := os.WriteFile(path, roots, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -100,6 +100,7 @@ func TestCron(t *testing.T) {
 
 func TestWriteAndRemove(t *testing.T) {
 	root := t.TempDir()
+	write := func(kind schedule.Kind) error { return write(t, root, kind) }
 	list := func() (found []string) {
 		for path := range contents(t, config(schedule.Timer)) {
 			if _, err := os.Stat(filepath.Join(root, path)); err == nil {
@@ -107,13 +108,6 @@ func TestWriteAndRemove(t *testing.T) {
 			}
 		}
 		return found
-	}
-	write := func(kind schedule.Kind) error {
-		files, err := schedule.Files(config(kind))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return schedule.Write(root, files)
 	}
 	if schedule.Installed(root) {
 		t.Error("it is installed before it is")
@@ -136,7 +130,23 @@ func TestWriteAndRemove(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(removed, []string{"/etc/systemd/system/cairnbot.service"}) {
 		t.Errorf("%v, %v", removed, err)
 	}
+}
+
+func write(t *testing.T, root string, kind schedule.Kind) error {
+	t.Helper()
+	files, err := schedule.Files(config(kind))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schedule.Write(root, files)
+}
+
+func TestWhatOthersWroteStays(t *testing.T) {
+	root := t.TempDir()
 	foreign := filepath.Join(root, "/etc/systemd/system/cairnbot-renew.timer")
+	if err := os.MkdirAll(filepath.Dir(foreign), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, make := range map[string]func() error{
 		"another's": func() error { return os.WriteFile(foreign, []byte("[Timer]\n"), 0o644) },
 		"masked":    func() error { return os.Symlink("/dev/null", foreign) },
@@ -145,7 +155,7 @@ func TestWriteAndRemove(t *testing.T) {
 		if err := make(); err != nil {
 			t.Fatal(err)
 		}
-		if err := write(schedule.Timer); !errors.Is(err, schedule.ErrForeign) {
+		if err := write(t, root, schedule.Timer); !errors.Is(err, schedule.ErrForeign) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if removed, err := schedule.Remove(root); err != nil || len(removed) > 0 {
