@@ -61,8 +61,8 @@ func (a *app) end(err error) int {
 	}
 	var usage *command.UsageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(a.err, "usage: %[1]s %[3]s\n%[1]s: error: %[2]s\n%[1]s: hint: %[1]s --help shows the verbs and options\n",
-			a.name, usage, helpUsage)
+		fmt.Fprintf(a.err, "usage: %[1]s %[3]s\n%[1]s: error: %[2]s\n%[1]s: hint: %[4]s%[1]s --help shows the verbs and options\n",
+			a.name, usage, helpUsage, strayWord(usage.Error()))
 		return exitUsage
 	}
 	if isUnexpected(err) {
@@ -80,6 +80,15 @@ func (a *app) end(err error) int {
 		fmt.Fprintf(a.err, "See the logfile %s or re-run %s with -v for more details.\n", a.logFile, title(a.name))
 	}
 	return exitFailed
+}
+
+// strayWord says what a word that is no option may have been meant as.
+func strayWord(usage string) string {
+	word, ok := strings.CutPrefix(usage, "unrecognized arguments: ")
+	if !ok || strings.HasPrefix(word, "-") {
+		return ""
+	}
+	return fmt.Sprintf("%s is no verb; names for a certificate are given with -d, one that exists with --cert-name; ", word)
 }
 
 // isUnexpected reports whether something else than we, our files or the proof is at fault: the CA, or the way to it.

@@ -50,7 +50,7 @@ func (d *doctor) accountHint(set []acme.CAARecord) string {
 	for _, record := range set {
 		if strings.Contains(record.Value, "accounturi") {
 			if d.config.Account.URL == "" {
-				return "; records with accounturi name an account, and there is none yet: cairnbot register makes one, show_account shows its URL"
+				return "; records with accounturi name an account, and there is none yet: the verb register makes one, show_account shows its URL"
 			}
 			return "; its accounturi is to be " + d.config.Account.URL
 		}
