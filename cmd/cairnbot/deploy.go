@@ -167,14 +167,6 @@ func (a *app) retry(ctx context.Context, l *lineage.Lineage, leaf *x509.Certific
 	}
 }
 
-// unitOf is the usual name of a web server's service.
-func serviceOf(server string) string {
-	if server == "apache" {
-		return "apache2"
-	}
-	return server
-}
-
 // lookAtServed looks what servers show for the certificates of this run. None is waited for for long.
 func (a *app) lookAtServed(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxLook)
