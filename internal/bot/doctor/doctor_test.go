@@ -192,7 +192,7 @@ func TestWhatIsWrongWithNames(t *testing.T) {
 	has(t, findings, "dns", doctor.Warning, "the resolver 127.0.0.3")
 	has(t, findings, "caa", doctor.Error, `closed.example CAA 0 issue "ca.test"`)
 	has(t, findings, "caa", doctor.Error, "permits another account")
-	has(t, findings, "caa", doctor.Error, "cairnbot register")
+	has(t, findings, "caa", doctor.Error, "the verb register")
 	deep := slices.IndexFunc(findings, func(f doctor.Finding) bool { return f.Name == "deep.closed.example" && f.Check == "caa" })
 	if deep < 0 || !strings.Contains(findings[deep].Text, "records of closed.example") {
 		t.Errorf("the records of the name above do not count: %+v", findings)
