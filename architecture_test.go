@@ -122,7 +122,7 @@ var table = map[string]row{
 		why: "a DNS provider: dynamic updates"},
 	"internal/bot/eff": {ours: []string{}, others: []string{},
 		why: "fills in one form of somebody else's"},
-	"internal/bot/export": {ours: []string{"internal/bot/lineage"}, others: []string{"software.sslmate.com/src/go-pkcs12"},
+	"internal/bot/export": {ours: []string{"internal/bot/atomicfile", "internal/bot/lineage"}, others: []string{"software.sslmate.com/src/go-pkcs12"},
 		why: "files in other forms, of what a lineage has"},
 	"internal/bot/reference": {ours: []string{}, others: []string{},
 		why: "looks for paths in files of others"},

@@ -47,8 +47,24 @@ func Create(path string, content []byte, mode fs.FileMode) error {
 	return SyncDir(filepath.Dir(path))
 }
 
+// ErrDevice says that a path leads to something that must not be replaced by a file: root could take /dev/null away.
+var ErrDevice = errors.New("it is a device, a pipe or a socket, and not a file that can be replaced")
+
+// Replaceable reports an error where what is at a path, as Lstat sees it, must not be replaced.
+func Replaceable(info fs.FileInfo) error {
+	if info.Mode()&(fs.ModeDevice|fs.ModeCharDevice|fs.ModeNamedPipe|fs.ModeSocket) != 0 {
+		return fmt.Errorf("%s: %w", info.Name(), ErrDevice)
+	}
+	return nil
+}
+
 // Replace puts what content gives in place of path.
 func (f File) Replace(path string, content io.Reader) error {
+	if info, err := os.Lstat(path); err == nil {
+		if err := Replaceable(info); err != nil {
+			return err
+		}
+	}
 	staged, err := f.Stage(path, content)
 	if err != nil {
 		return err

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 )
 
@@ -129,5 +131,19 @@ func TestAloneCleansUp(t *testing.T) {
 	check(t, path, "new", 0o600)
 	if got := names(t, filepath.Dir(path)); got != "file" {
 		t.Errorf("there is %s, want the file alone", got)
+	}
+}
+
+// TestDevicesStay is about paths such as /dev/null, which root can replace: a pipe stands for them here.
+func TestDevicesStay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := atomicfile.Replace(path, []byte("text"), 0o600); !errors.Is(err, atomicfile.ErrDevice) {
+		t.Errorf("got %v", err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != fs.ModeNamedPipe {
+		t.Errorf("the pipe is %v, %v", info, err)
 	}
 }

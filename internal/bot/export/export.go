@@ -15,6 +15,7 @@ import (
 
 	pkcs12 "software.sslmate.com/src/go-pkcs12"
 
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 	"github.com/cairn-ca/cairn/internal/bot/lineage"
 )
 
@@ -118,7 +119,7 @@ func replace(path string, data []byte, c Config) error {
 	next := ".cairnbot-tmp-" + rand.Text()
 	err = stage(directory, next, data, c)
 	if err == nil {
-		err = directory.Rename(next, name)
+		err = rename(directory, next, name)
 	}
 	if err != nil {
 		if removeErr := directory.Remove(next); !errors.Is(removeErr, fs.ErrNotExist) {
@@ -151,4 +152,14 @@ func stage(directory *os.Root, name string, data []byte, c Config) error {
 		err = file.Sync()
 	}
 	return errors.Join(err, file.Close())
+}
+
+// rename gives the file its name, in place of a file and nothing else.
+func rename(directory *os.Root, from, to string) error {
+	if info, err := directory.Lstat(to); err == nil {
+		if err := atomicfile.Replaceable(info); err != nil {
+			return err
+		}
+	}
+	return directory.Rename(from, to)
 }
