@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,6 +26,8 @@ var killed = map[string]int{
 	"mkdirat": 1, "linkat": 1, "symlinkat": 1, "renameat": 1, "renameat2": 1, "unlinkat": 1, "fsync": 1, "fchmod": 1, "fchmodat": 1, "fchown": 1, "fchownat": 1, "write": 9,
 }
 
+var everyWrite = flag.Bool("every-write", false, "kill the program before each call of write, and not before every ninth: for minutes")
+
 // TestKilledAtEveryWrite renews a certificate again and again, and kills the program before each call that changes a
 // file system in turn. What is live is whole each time, the old or the new, and the next run goes on with the
 // order that is there. internal/bot/lineage does the same with each of its operations.
@@ -33,6 +36,9 @@ func TestKilledAtEveryWrite(t *testing.T) {
 	k := newKillings(t)
 	points := 0
 	for call, step := range killed {
+		if *everyWrite {
+			step = 1
+		}
 		for n := 1; ; n += step {
 			k.restore()
 			if !k.kill(call, n) {

@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script/*.txt against Pebble. Beside the usual commands they have
 //
-//	pebble [SETTING...] starts Pebble and sets SERVER, BUNDLE, PORT (for http-01), TLSPORT (for tls-alpn-01) and RECORDS (a directory of TXT records)
+//	pebble [SETTING|-FLAG ...] starts Pebble and sets SERVER, BUNDLE, PORT (for http-01), TLSPORT (for tls-alpn-01) and RECORDS (a directory of TXT records)
 //	dns ZONE            starts a part of the DNS before Pebble, and sets RESOLVER and DNSAPI (for --dns httpreq)
 //	record ZONE NAME FILE   gives the zone a TXT record
 //	norecord ZONE NAME  checks that there is none
@@ -93,9 +93,16 @@ func TestScripts(t *testing.T) {
 func startPebble(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs("pebble")
 	ts.Check(os.MkdirAll(dir, 0o755))
-	config := pebbletest.Config{Directory: dir, Environment: append([]string{"PEBBLE_AUTHZREUSE=0"}, args...)} // names that fail must fail every time
+	config := pebbletest.Config{Directory: dir, Environment: []string{"PEBBLE_AUTHZREUSE=0"}} // names that fail must fail every time
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "-") {
+			config.Arguments = append(config.Arguments, arg)
+		} else {
+			config.Environment = append(config.Environment, arg)
+		}
+	}
 	if resolver := ts.Getenv("RESOLVER"); resolver != "" {
-		config.Arguments = []string{"-dnsserver", resolver}
+		config.Arguments = append(config.Arguments, "-dnsserver", resolver)
 	}
 	pebble, err := pebbletest.StartConfig(config)
 	ts.Check(err)
