@@ -108,7 +108,7 @@ var table = map[string]row{
 	"internal/bot/dns/lego": {ours: []string{"acme", "internal/bot/dns"}, others: []string{"github.com/go-acme/lego/v5", "github.com/miekg/dns"},
 		why: "other people's clients of DNS services, as ours are used"},
 	"internal/bot/dns/lego/generate": {ours: []string{}, others: []string{}, why: "writes the table of those clients, from their source"},
-	"internal/bot/dns/responder": {ours: []string{"internal/bot/dns"}, others: []string{"github.com/miekg/dns"},
+	"internal/bot/dns/responder": {ours: []string{"internal/bot/dns", "internal/freeport"}, others: []string{"github.com/miekg/dns"},
 		why: "a name server for proofs alone"},
 	"internal/bot/dns/registry": {ours: []string{"internal/bot/dns/..."}, others: []string{},
 		why: "lists the providers, and does nothing with them"},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,17 +16,17 @@ import (
 	"github.com/cairn-ca/cairn/internal/bot/dns/dnstest"
 	"github.com/cairn-ca/cairn/internal/bot/dns/responder"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
+	"github.com/cairn-ca/cairn/internal/freeport"
 )
 
 // free is an address at which nobody listens at the moment.
 func free(t *testing.T) string {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	port, err := freeport.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	return conn.LocalAddr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
 func start(t *testing.T) (*responder.Responder, string) {
