@@ -1,8 +1,8 @@
 // Package revoked finds out whether certificates have been revoked: from the OCSP server that a certificate names
 // (RFC 6960), or else from the list (CRL, RFC 5280 §5) that it names.
 //
-// What comes back is a peer's. It is bounded, must be signed by the issuer, and must be of today; anything else counts
-// as not knowing. A peer can keep an answer back, and never make one.
+// What comes back is a peer's. It is bounded, must be signed by the issuer or by whom it has appointed, and must be of today;
+// anything else counts as not knowing. A peer can keep an answer back, and never make one.
 package revoked
 
 import (
@@ -160,6 +160,9 @@ func (c *checker) ask(ctx context.Context, certificate Certificate) (Status, err
 	if err != nil {
 		return Unknown, fmt.Errorf("reading an OCSP answer: %w", err)
 	}
+	if err := c.authorized(response.Certificate, certificate.Issuer); err != nil {
+		return Unknown, fmt.Errorf("an OCSP answer: %w", err)
+	}
 	if err := c.fresh(response.ThisUpdate, response.NextUpdate); err != nil {
 		return Unknown, fmt.Errorf("an OCSP answer: %w", err)
 	}
@@ -170,6 +173,18 @@ func (c *checker) ask(ctx context.Context, certificate Certificate) (Status, err
 		return Revoked, nil
 	}
 	return Unknown, nil
+}
+
+// authorized refuses an answer that the issuer has not let its signer give (RFC 6960 §4.2.2.2). That the issuer has certified
+// the signer was looked at before, and is not enough: it has certified everybody who got a certificate from it.
+func (c *checker) authorized(signer, issuer *x509.Certificate) error {
+	switch {
+	case signer == nil, signer.Equal(issuer):
+		return nil // the issuer itself
+	case !slices.Contains(signer.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning):
+		return errors.New("it is signed with a certificate that is not for signing such answers")
+	}
+	return c.fresh(signer.NotBefore, signer.NotAfter)
 }
 
 // skew is by how much clocks may differ.

@@ -30,6 +30,32 @@ type authority struct {
 	lists       int           // how often the list was fetched
 	age         time.Duration // of what the services say
 	signer      *authority    // who signs for them; nil is itself
+	delegate    *delegate     // who signs OCSP answers for it; nil is nobody
+}
+
+// delegate is somebody with a certificate from an authority.
+type delegate struct {
+	certificate *x509.Certificate
+	key         crypto.Signer
+}
+
+// appoint gives a certificate for a key of somebody else's, with the usages, until some time from now.
+func (a *authority) appoint(until time.Duration, usages ...x509.ExtKeyUsage) *delegate {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1000), ExtKeyUsage: usages, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(until)}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return &delegate{certificate, key}
 }
 
 func newAuthority(t *testing.T) *authority {
@@ -90,7 +116,11 @@ func (a *authority) serve(w http.ResponseWriter, r *http.Request) {
 		if question.SerialNumber.Bit(0) == 1 {
 			template.Status, template.RevokedAt = ocsp.Revoked, from
 		}
-		answer, err := ocsp.CreateResponse(signer.certificate, signer.certificate, template, signer.key)
+		responder, key := signer.certificate, signer.key
+		if d := a.delegate; d != nil {
+			template.Certificate, responder, key = d.certificate, d.certificate, d.key
+		}
+		answer, err := ocsp.CreateResponse(signer.certificate, responder, template, key)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -159,6 +189,31 @@ func TestLies(t *testing.T) {
 		got := revoked.Check(t.Context(), revoked.Config{Lists: true}, []revoked.Certificate{ca.issue(2, "/ocsp", ""), ca.issue(3, "/ocsp", "/crl"), ca.issue(4, "", "/crl")}, time.Now())
 		if !slices.Equal(got, []revoked.Status{revoked.Unknown, revoked.Unknown, revoked.Unknown}) {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestDelegates is about answers that somebody else signs, with a certificate from the same CA (RFC 6960 §4.2.2.2).
+func TestDelegates(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		until    time.Duration
+		usages   []x509.ExtKeyUsage
+		believed bool
+	}{
+		{"for OCSP", time.Hour, []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}, true},
+		{"for OCSP, ended", -time.Hour, []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}, false},
+		{"a web server's", time.Hour, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, false},
+		{"for nothing that it says", time.Hour, nil, false},
+	} {
+		ca := newAuthority(t)
+		ca.delegate = ca.appoint(c.until, c.usages...)
+		want := []revoked.Status{revoked.Unknown, revoked.Unknown}
+		if c.believed {
+			want = []revoked.Status{revoked.Good, revoked.Revoked}
+		}
+		if got := revoked.Check(t.Context(), revoked.Config{}, []revoked.Certificate{ca.issue(2, "/ocsp", ""), ca.issue(3, "/ocsp", "")}, time.Now()); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", c.name, got, want)
 		}
 	}
 }
