@@ -37,9 +37,14 @@ type Responder struct {
 	log       *slog.Logger
 	limit     limiter
 
-	mu      sync.Mutex
-	zones   map[string]*zone // by their names
-	running []*wire.Server   // none while there is nothing to show
+	// changing is held by Add and Remove to their end: ports are free before they are wanted again. It guards running,
+	// and is taken before mu.
+	changing sync.Mutex
+	running  []*server // none while there is nothing to show
+
+	// mu guards zones, which Add and Remove alone change. No server is started or ended under it, as answers wait for it.
+	mu    sync.Mutex
+	zones map[string]*zone // by their names
 }
 
 // zone is what there is of a zone at the moment.
@@ -53,7 +58,7 @@ type zone struct {
 // Bounds for records, of which there are one or two for each name of a certificate.
 const (
 	maxZones   = 1000
-	maxRecords = 10000
+	maxRecords = 10000 // at one name, into which aliases of many can lead
 )
 
 // ErrPortTaken says that another program listens there.
@@ -102,8 +107,8 @@ func Entry() dns.Entry {
 
 // Add shows a record, and listens if there was none before.
 func (r *Responder) Add(ctx context.Context, record dns.Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	name := wire.CanonicalName(record.Name)
 	apex := wire.CanonicalName(record.Zone)
 	if record.Zone == "" {
@@ -112,22 +117,27 @@ func (r *Responder) Add(ctx context.Context, record dns.Record) error {
 	if !wire.IsSubDomain(apex, name) {
 		return fmt.Errorf("%s is not in the zone %s", record.Name, record.Zone)
 	}
-	if len(r.zones) >= maxZones {
+	z := r.zones[apex]
+	if z == nil && len(r.zones) >= maxZones {
 		return fmt.Errorf("there are %d zones already", maxZones)
+	}
+	if z != nil && len(z.records[name]) >= maxRecords {
+		return fmt.Errorf("there are %d records at %s already", maxRecords, record.Name)
 	}
 	if len(r.running) == 0 {
 		if err := r.start(ctx); err != nil {
 			return err
 		}
 	}
-	z := r.zones[apex]
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if z == nil {
 		z = &zone{name: apex, records: make(map[string][]string)}
 		r.zones[apex] = z
 	}
 	z.servers = record.Servers
 	z.serial++
-	if values := z.records[name]; !slices.Contains(values, record.Value) && len(values) < maxRecords {
+	if values := z.records[name]; !slices.Contains(values, record.Value) {
 		z.records[name] = append(values, record.Value)
 	}
 	return nil
@@ -135,6 +145,8 @@ func (r *Responder) Add(ctx context.Context, record dns.Record) error {
 
 // Remove takes a record away. With the last one the ports are free again.
 func (r *Responder) Remove(_ context.Context, record dns.Record) error {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	r.mu.Lock()
 	name := wire.CanonicalName(record.Name)
 	for apex, z := range r.zones {
@@ -147,25 +159,38 @@ func (r *Responder) Remove(_ context.Context, record dns.Record) error {
 			delete(r.zones, apex)
 		}
 	}
-	var stop []*wire.Server
+	var stop []*server
 	if len(r.zones) == 0 {
 		stop, r.running = r.running, nil
 	}
 	r.mu.Unlock()
-	for _, server := range stop { // without the lock: answers that are being made need it
-		if err := server.Shutdown(); err != nil {
+	for _, s := range stop {
+		if err := s.stop(); err != nil {
 			r.log.Debug("ending a name server", "error", err)
 		}
 	}
 	return nil
 }
 
-// start listens on all addresses, or on none. r.mu is held.
+// server is one that runs.
+type server struct {
+	wire  *wire.Server
+	ended chan struct{} // closed when it has ended
+}
+
+// stop ends it, and returns when its port is free: Shutdown alone may return while the server closes its socket.
+func (s *server) stop() error {
+	err := s.wire.Shutdown()
+	<-s.ended
+	return err
+}
+
+// start listens on all addresses, or on none. r.changing is held.
 func (r *Responder) start(ctx context.Context) error {
-	var servers []*wire.Server
+	var servers []*server
 	undo := func() {
 		for _, s := range servers {
-			_ = s.Shutdown()
+			_ = s.stop()
 		}
 	}
 	for _, address := range r.addresses {
@@ -198,20 +223,21 @@ const (
 )
 
 // serve starts a server, and returns when it answers.
-func (r *Responder) serve(s *wire.Server) *wire.Server {
-	started := make(chan struct{})
+func (r *Responder) serve(s *wire.Server) *server {
+	started, ended := make(chan struct{}), make(chan struct{})
 	s.Handler = wire.HandlerFunc(r.handle)
 	s.NotifyStartedFunc = func() { close(started) }
 	s.ReadTimeout, s.WriteTimeout = readTimeout, readTimeout
 	s.IdleTimeout = func() time.Duration { return readTimeout }
 	s.MaxTCPQueries = maxQuestions
 	go func() {
+		defer close(ended)
 		if err := s.ActivateAndServe(); err != nil && !errors.Is(err, net.ErrClosed) {
 			r.log.Warn("a name server of our own ended", "error", err)
 		}
 	}()
 	<-started
-	return s
+	return &server{s, ended}
 }
 
 // refused puts the usual reasons into words that callers can tell apart.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 )
 
 // free is an address at which nobody listens at the moment.
-func free(t *testing.T) string {
+func free(t testing.TB) string {
 	t.Helper()
 	port, err := freeport.Find()
 	if err != nil {
@@ -29,7 +30,7 @@ func free(t *testing.T) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
-func start(t *testing.T) (*responder.Responder, string) {
+func start(t testing.TB) (*responder.Responder, string) {
 	t.Helper()
 	address := free(t)
 	r, err := responder.New(responder.Config{Addresses: []string{address}})
@@ -168,6 +169,29 @@ func TestListensOnlyThen(t *testing.T) {
 	}
 }
 
+// TestTwoAtOnce has certificates come and go at the same time: the last record of one may be removed while the first of another
+// is added.
+func TestTwoAtOnce(t *testing.T) {
+	r, _ := start(t)
+	var working sync.WaitGroup
+	for i := range 2 {
+		name := fmt.Sprintf("_acme-challenge.n%d.example.org.", i)
+		record := dns.Record{Name: name, Value: "v", Zone: name}
+		working.Go(func() {
+			for range 500 {
+				if err := r.Add(t.Context(), record); err != nil {
+					t.Error(err)
+					return
+				}
+				if err := r.Remove(t.Context(), record); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	working.Wait()
+}
+
 func TestPortTaken(t *testing.T) {
 	r, address := start(t)
 	other, err := net.ListenPacket("udp", address)
@@ -304,18 +328,7 @@ func TestDelegated(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	query, _ := new(wire.Msg).SetQuestion(here.Name, wire.TypeTXT).Pack()
 	f.Add(query)
-	r, address := func() (*responder.Responder, string) {
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			f.Fatal(err)
-		}
-		defer conn.Close()
-		r, err := responder.New(responder.Config{Addresses: []string{conn.LocalAddr().String()}})
-		if err != nil {
-			f.Fatal(err)
-		}
-		return r, conn.LocalAddr().String()
-	}()
+	r, address := start(f)
 	if err := r.Add(f.Context(), here); err != nil {
 		f.Fatal(err)
 	}
