@@ -182,17 +182,19 @@ func taken(store *lineage.Store, name string) bool {
 // ownSource is the key of our own section that says where a lineage came from.
 const ownSource = "imported_from"
 
-// create makes the lineage. Its configuration names the credentials as certbot's plugins do.
+// create makes the lineage. Its configuration names the credentials as certbot's plugins do, from the beginning: after a crash
+// in between, the same command would find that the lineage exists, and leave it without.
 func create(store *lineage.Store, c *Certificate, source Source, credentials string) error {
-	l, err := store.Create(c.Name, c.Material, lineage.Setup{Params: c.Params, Own: map[string]string{ownSource: string(source)}})
-	if err != nil || c.DNS == nil {
-		return err
+	params := c.Params
+	if c.DNS != nil {
+		params.Plugin = maps.Clone(params.Plugin)
+		if params.Plugin == nil {
+			params.Plugin = make(map[string]string)
+		}
+		params.Plugin["dns_"+strings.ReplaceAll(c.DNS.Provider, "-", "_")+"_credentials"] = credentials
 	}
-	key := "dns_" + strings.ReplaceAll(c.DNS.Provider, "-", "_") + "_credentials"
-	if err := l.Conf.Document().Root().Section("renewalparams").Set(key, lineage.String(credentials)); err != nil {
-		return err
-	}
-	return l.Save()
+	_, err := store.Create(c.Name, c.Material, lineage.Setup{Params: params, Own: map[string]string{ownSource: string(source)}})
+	return err
 }
 
 // write makes the file with the credentials, 0600 from the beginning.
