@@ -27,6 +27,8 @@ type Config struct {
 	// (SIGTERM), and killed after Grace.
 	Timeout time.Duration
 	Grace   time.Duration // 0 is ten seconds
+	// LimitedBy is what people set Timeout by, for the error that says that it is over; "" is --hook-timeout.
+	LimitedBy string
 	// MaxOutput is how much of each stream is kept, in octets; 0 is 64 KiB. It is below what Linux
 	// takes for one variable of an environment, where the output of an auth hook ends up.
 	MaxOutput int
@@ -42,6 +44,9 @@ func NewRunner(c Config) *Runner {
 	}
 	if c.Grace == 0 {
 		c.Grace = 10 * time.Second
+	}
+	if c.LimitedBy == "" {
+		c.LimitedBy = "--hook-timeout"
 	}
 	if c.MaxOutput == 0 {
 		c.MaxOutput = 64 << 10
@@ -114,7 +119,7 @@ func (r *Runner) wait(ctx context.Context, shell *exec.Cmd) error {
 	case <-grace.C:
 	}
 	killGroup(shell.Process) // also what ignored the first signal while its leader obeyed
-	return fmt.Errorf("%w, %v (--hook-timeout), and was ended", ErrTimeout, r.config.Timeout)
+	return fmt.Errorf("%w, %v (%s), and was ended", ErrTimeout, r.config.Timeout, r.config.LimitedBy)
 }
 
 // stream is one output of a command.

@@ -3,6 +3,8 @@ package notify
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,8 +23,15 @@ type Exec struct {
 // maxOutput bounds what of a command's output goes into an error.
 const maxOutput = 500
 
-// Name is the command.
-func (e *Exec) Name() string { return "exec " + clean(e.Command) }
+// Name is the program, where the command begins with one, and a hash of the whole: what stands behind it can be a secret.
+func (e *Exec) Name() string {
+	sum := sha256.Sum256([]byte(e.Command))
+	name := "exec "
+	if words := strings.Fields(e.Command); len(words) > 0 && !strings.ContainsAny(words[0], `='"$`+"`") {
+		name += clean(words[0]) + " "
+	}
+	return name + hex.EncodeToString(sum[:4])
+}
 
 // Variables are an event as a command's environment has it.
 func Variables(event Event) []string {
@@ -43,13 +52,19 @@ func Variables(event Event) []string {
 	return list
 }
 
-// Send runs the command in a process group of its own, all of which is ended when the time is up.
+// Send runs the command in a process group of its own, all of which is ended when the time is up, or that of ctx.
 func (e *Exec) Send(ctx context.Context, event Event) error {
 	timeout := e.Timeout
 	if timeout <= 0 {
 		timeout = time.Minute
 	}
-	result := hook.NewRunner(hook.Config{Environment: e.Environment, Timeout: timeout, Grace: 2 * time.Second, MaxOutput: maxOutput}).
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(deadline).Round(time.Millisecond))
+	}
+	if timeout <= 0 { // an hour, to a runner
+		return context.DeadlineExceeded
+	}
+	result := hook.NewRunner(hook.Config{Environment: e.Environment, Timeout: timeout, LimitedBy: "timeout in " + File, Grace: 2 * time.Second, MaxOutput: maxOutput}).
 		Run(ctx, e.Command, Variables(event)...)
 	switch said := clean(result.Stdout + result.Stderr); {
 	case result.Err == nil:

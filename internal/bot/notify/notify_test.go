@@ -219,6 +219,32 @@ func TestACommandIsEndedWithWhatItStarted(t *testing.T) {
 	}
 }
 
+func TestACommandHasTheTimeThatIsLeft(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	command := &notify.Exec{Environment: os.Environ(), Command: "exec sleep 50", Timeout: time.Minute}
+	for range 2 { // within the time, and after it
+		began := time.Now()
+		if err := command.Send(ctx, notify.Event{Kind: notify.Test}); err == nil || time.Since(began) > 30*time.Second {
+			t.Errorf("after %s: error %v", time.Since(began), err)
+		}
+	}
+}
+
+func TestTheNameOfACommandHasNoSecretInIt(t *testing.T) {
+	names := make(map[string]bool)
+	for command, begins := range map[string]string{
+		"/usr/local/bin/tell": "exec /usr/local/bin/tell ", "curl -H 'Authorization: Bearer s3cret' x": "exec curl ", "curl -H 'Authorization: Bearer s3cret2' x": "exec curl ",
+		"TOKEN=s3cret tell": "exec ", "'s3cret' tell": "exec ", "$(s3cret)": "exec ", "": "exec ",
+	} {
+		name := (&notify.Exec{Command: command}).Name()
+		if !strings.HasPrefix(name, begins) || strings.Contains(name, "s3cret") || names[name] {
+			t.Errorf("%q is called %q", command, name)
+		}
+		names[name] = true
+	}
+}
+
 // certificate makes files for a TLS server on loopback, and the pool that trusts it.
 func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
 	t.Helper()

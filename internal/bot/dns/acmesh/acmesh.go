@@ -94,7 +94,7 @@ func New(config Config) (*Provider, error) {
 	}
 	return &Provider{
 		config: config, path: path, function: strings.TrimSuffix(filepath.Base(path), ".sh"), shell: shell, saved: make(map[string][]byte),
-		runner: hook.NewRunner(hook.Config{Environment: config.Environ, Timeout: config.Timeout}),
+		runner: hook.NewRunner(hook.Config{Environment: config.Environ, Timeout: config.Timeout, LimitedBy: "its setting timeout"}),
 	}, nil
 }
 

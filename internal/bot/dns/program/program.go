@@ -86,7 +86,7 @@ func runner(environ []string, timeout time.Duration) *hook.Runner {
 	if timeout <= 0 {
 		timeout = limit
 	}
-	return hook.NewRunner(hook.Config{Environment: environ, Timeout: timeout})
+	return hook.NewRunner(hook.Config{Environment: environ, Timeout: timeout, LimitedBy: "its setting timeout"})
 }
 
 // Add runs the program with "present".
