@@ -185,7 +185,7 @@ func (c *Client) again(request Request, answer Answer, err error, try int) (time
 	pause := time.Second<<(try-1) + rand.N(time.Second/2)
 	if text := answer.Header.Get("Retry-After"); text != "" {
 		if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 {
-			pause = min(time.Duration(seconds), maxPause+1) * time.Second
+			pause = time.Duration(min(seconds, int(maxPause/time.Second)+1)) * time.Second
 		}
 	}
 	return pause, pause <= maxPause

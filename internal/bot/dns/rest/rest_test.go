@@ -141,6 +141,8 @@ func TestBusyServicesAreWaitedFor(t *testing.T) {
 				header.Set("Retry-After", "30")
 			} else if status == 503 {
 				header.Set("Retry-After", "3600")
+			} else if status == 502 {
+				header.Set("Retry-After", "10000000000") // seconds, more than there are in a time.Duration
 			}
 			return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader("{}"))}, nil
 		})}}
@@ -153,7 +155,8 @@ func TestBusyServicesAreWaitedFor(t *testing.T) {
 	}{
 		{"POST", []int{429, 429, 200}, false, 60 * time.Second},
 		{"POST", []int{500}, true, 0},
-		{"GET", []int{500, 502, 200}, false, 3 * time.Second},
+		{"GET", []int{500, 504, 200}, false, 3 * time.Second},
+		{"GET", []int{502}, true, 0}, // so are 300 years
 		{"GET", []int{503}, true, 0}, // an hour is too long
 		{"GET", []int{500, 500, 500, 500, 500}, true, 15 * time.Second},
 	} {
