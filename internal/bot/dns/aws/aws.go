@@ -13,13 +13,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/cairn-ca/cairn/internal/bot/dns/credential"
 	"github.com/cairn-ca/cairn/internal/bot/dns/rest"
 )
 
@@ -237,7 +237,7 @@ func (s *Source) assume(ctx context.Context, from Credentials, r role) (Credenti
 
 // webIdentity exchanges a token that somebody else has issued for credentials of a role.
 func (s *Source) webIdentity(ctx context.Context, file string, r role) (Credentials, error) {
-	token, err := ReadSmall(file)
+	token, err := credential.File(file)
 	if err != nil {
 		return Credentials{}, fmt.Errorf("reading the web identity token: %w", err)
 	}
@@ -266,18 +266,4 @@ func (s *Source) path(variable, usual string) string {
 		return ""
 	}
 	return filepath.Join(home, ".aws", usual)
-}
-
-// ReadSmall reads a file with a token in it, without the space around it.
-func ReadSmall(file string) (string, error) {
-	const most = 1 << 20
-	info, err := os.Stat(file)
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() || info.Size() > most {
-		return "", fmt.Errorf("%s is no small file", file)
-	}
-	text, err := os.ReadFile(file)
-	return strings.TrimSpace(string(text)), err
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cairn-ca/cairn/internal/bot/dns/credential"
 	"github.com/cairn-ca/cairn/internal/bot/dns/rest"
 )
 
@@ -73,7 +74,7 @@ func (s *Source) fromContainer(ctx context.Context) (Credentials, error) {
 	known := slices.ContainsFunc(containerHosts, func(host string) bool { return ip.Equal(net.ParseIP(host)) }) && ip != nil
 	token := s.env("AWS_CONTAINER_AUTHORIZATION_TOKEN")
 	if file := s.env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); file != "" {
-		if token, err = ReadSmall(file); err != nil {
+		if token, err = credential.File(file); err != nil {
 			return Credentials{}, fmt.Errorf("reading the container's token: %w", err)
 		}
 	}

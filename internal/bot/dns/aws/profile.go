@@ -10,13 +10,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/cairn-ca/cairn/internal/bot/dns/rest"
-	"github.com/cairn-ca/cairn/internal/bot/hook"
+	"github.com/cairn-ca/cairn/internal/bot/dns/credential"
 )
 
 // profiles are the sections of the two files under ~/.aws by their names. Where both have
@@ -146,7 +143,7 @@ func (s *Source) runProcess(ctx context.Context, command string) (Credentials, e
 	if len(words) == 0 {
 		return Credentials{}, errors.New("credential_process is empty")
 	}
-	output, err := Output(ctx, s.config.Environ, words)
+	output, err := credential.Output(ctx, s.config.Environ, words)
 	if err != nil {
 		return Credentials{}, fmt.Errorf("running credential_process: %w", err)
 	}
@@ -155,31 +152,6 @@ func (s *Source) runProcess(ctx context.Context, command string) (Credentials, e
 		return Credentials{}, fmt.Errorf("credential_process (%s) did not print JSON", words[0])
 	}
 	return answer.credentials()
-}
-
-// Output runs a program that prints credentials, without a shell, for a minute at most, and returns what it prints. What it
-// says to its standard error is in the error. After the minute it ends with all that it has started. A nil environ is that of this process.
-func Output(ctx context.Context, environ, argv []string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	program := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	program.Env = environ
-	hook.OwnGroup(program)
-	program.WaitDelay = time.Second
-	var output, said bounded
-	program.Stdout, program.Stderr = &output, &said
-	if err := program.Run(); err != nil {
-		return nil, fmt.Errorf("%s: %w: it says: %s", argv[0], err, rest.Plain(said.String()))
-	}
-	return output.Bytes(), nil
-}
-
-// bounded keeps the beginning of what is written to it.
-type bounded struct{ bytes.Buffer }
-
-func (b *bounded) Write(text []byte) (int, error) {
-	b.Buffer.Write(text[:min(len(text), max(0, 1<<20-b.Len()))])
-	return len(text), nil
 }
 
 // splitWords cuts a command at spaces that are in no quotation marks.

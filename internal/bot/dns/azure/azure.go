@@ -94,7 +94,7 @@ func New(config Config) (*Provider, error) {
 		Service: "Azure DNS", Base: config.Management, HTTP: config.HTTP,
 		Hint: `the identity needs the role "DNS Zone Contributor" for the zone`,
 		Authorize: func(request *http.Request, _ []byte) error {
-			token, err := tokens.get(request.Context(), time.Now())
+			token, err := tokens.present.Get(request.Context(), time.Now())
 			request.Header.Set("Authorization", "Bearer "+token)
 			return err
 		}})

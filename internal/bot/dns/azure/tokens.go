@@ -16,10 +16,9 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/cairn-ca/cairn/internal/bot/dns/aws"
+	"github.com/cairn-ca/cairn/internal/bot/dns/credential"
 	"github.com/cairn-ca/cairn/internal/bot/dns/jwt"
 	"github.com/cairn-ca/cairn/internal/bot/dns/rest"
 )
@@ -58,25 +57,21 @@ var clouds = func() map[string]cloud {
 	return list
 }()
 
-const (
-	early    = 3 * time.Minute  // before their end, tokens are replaced
-	patience = 10 * time.Second // with the machine's metadata service
-)
+// patience is how long the metadata service of a machine may take.
+const patience = 10 * time.Second
 
-// tokens gets access tokens, and keeps the present one. It can be used by several goroutines at once.
+// tokens gets access tokens.
 type tokens struct {
 	config   Config
 	resource string // what tokens are for
 	key      *rsa.PrivateKey
 	thumb    string
-
-	mu      sync.Mutex
-	token   string
-	expires time.Time
+	present  credential.Token
 }
 
 func newTokens(config Config, cloud cloud) (*tokens, error) {
 	t := &tokens{config: config, resource: cloud.management}
+	t.present.Fetch = t.access
 	i := &t.config.Identity
 	if i.Managed || i.ManagedClient != "" || i.CLI { // said by the operator, and so the others are not meant
 		i.Secret, i.Certificate, i.TokenFile = "", "", ""
@@ -95,7 +90,7 @@ func newTokens(config Config, cloud cloud) (*tokens, error) {
 
 // readCertificate reads the key, and the thumbprint of the certificate that Microsoft knows.
 func (t *tokens) readCertificate(file string) error {
-	text, err := aws.ReadSmall(file)
+	text, err := credential.File(file)
 	if err != nil {
 		return err
 	}
@@ -117,22 +112,10 @@ func (t *tokens) readCertificate(file string) error {
 	return fmt.Errorf("%s has no certificate for its key: put both into it", file)
 }
 
-// get returns a token that is valid for some minutes after now.
-func (t *tokens) get(ctx context.Context, now time.Time) (string, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.token != "" && now.Add(early).Before(t.expires) {
-		return t.token, nil
-	}
+// access gets a token for changes.
+func (t *tokens) access(ctx context.Context, now time.Time) (string, time.Duration, error) {
 	got, err := t.fetch(ctx, now)
-	if err != nil {
-		return "", fmt.Errorf("getting an access token: %w", err)
-	}
-	if got.AccessToken == "" {
-		return "", errors.New("getting an access token: the answer has none in it")
-	}
-	t.token, t.expires = got.AccessToken, now.Add(time.Duration(got.ExpiresIn)*time.Second)
-	return t.token, nil
+	return got.AccessToken, time.Duration(got.ExpiresIn) * time.Second, err
 }
 
 // granted is a token, as RFC 6749 §5.1 has it. The machine's service writes the number as a string.
@@ -162,7 +145,7 @@ func (t *tokens) fetch(ctx context.Context, now time.Time) (granted, error) {
 		}
 		form.Set("client_assertion", assertion)
 	case i.TokenFile != "":
-		token, err := aws.ReadSmall(i.TokenFile)
+		token, err := credential.File(i.TokenFile)
 		if err != nil {
 			return granted{}, fmt.Errorf("reading the token for workload identity: %w", err)
 		}
@@ -231,7 +214,7 @@ func (t *tokens) az(ctx context.Context, now time.Time) (granted, error) {
 	if tenant := t.config.Identity.Tenant; tenant != "" {
 		argv = append(argv, "--tenant", tenant)
 	}
-	output, err := aws.Output(ctx, t.config.Environ, argv)
+	output, err := credential.Output(ctx, t.config.Environ, argv)
 	if err != nil {
 		return granted{}, fmt.Errorf("the command az does not give a token (`az login` signs in): %w", err)
 	}

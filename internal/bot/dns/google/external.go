@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/internal/bot/dns/aws"
+	"github.com/cairn-ca/cairn/internal/bot/dns/credential"
 	"github.com/cairn-ca/cairn/internal/bot/dns/rest"
 )
 
@@ -43,7 +44,7 @@ func (t *tokens) subject(ctx context.Context, f file) (string, error) {
 	case strings.HasPrefix(s.EnvironmentID, "aws"):
 		return t.signedForAWS(ctx, f, time.Now())
 	case s.File != "":
-		text, err := aws.ReadSmall(s.File)
+		text, err := credential.File(s.File)
 		if err != nil {
 			return "", err
 		}

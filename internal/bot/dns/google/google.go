@@ -83,7 +83,7 @@ func New(config Config) (*Provider, error) {
 		Service: "Google Cloud DNS", Base: cmp.Or(config.Endpoint, "https://dns."+tokens.universe), HTTP: config.HTTP,
 		Hint: "the account needs the role roles/dns.admin in the project that has the zone",
 		Authorize: func(request *http.Request, _ []byte) error {
-			token, err := tokens.get(request.Context(), time.Now())
+			token, err := tokens.present.Get(request.Context(), time.Now())
 			if err != nil {
 				return err
 			}
@@ -142,8 +142,12 @@ func (p *Provider) try(ctx context.Context, zone string, r dns.Record, edit func
 		Rrsets []set `json:"rrsets"`
 	}
 	place := p.place("managedZones", zone)
-	if _, err := p.client.JSON(ctx, rest.Request{Path: append(place, "rrsets"), Query: url.Values{"name": {r.Name}, "type": {"TXT"}}}, &answer); err != nil {
+	read, err := p.client.JSON(ctx, rest.Request{Path: append(place, "rrsets"), Query: url.Values{"name": {r.Name}, "type": {"TXT"}}, Accept: []int{http.StatusNotFound}}, &answer)
+	if err != nil {
 		return false, err
+	}
+	if read.Status == http.StatusNotFound { // of the zone; of a change below it is a set that somebody else has removed
+		return false, fmt.Errorf("google: %w: there is no managed zone %.64q in the project %s", txt.ErrNoZone, zone, p.project)
 	}
 	var old set
 	for _, s := range answer.Rrsets {

@@ -188,6 +188,11 @@ func (c *cloud) read(w http.ResponseWriter, r *http.Request) {
 	if c.refused(w, r) {
 		return
 	}
+	if r.PathValue("zone") == "absent" {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"error": {"message": "The 'parameters.managedZone' resource named 'absent' does not exist."}}`)
+		return
+	}
 	list := []set{}
 	if s, ok := c.sets[r.PathValue("zone")+" "+r.FormValue("name")]; ok && r.FormValue("type") == "TXT" {
 		list = append(list, s)
@@ -319,6 +324,10 @@ func TestTheLastValueTakesTheSetWithIt(t *testing.T) {
 	must(t, c.start(t, google.Config{JSON: c.account(), Zone: "given"}).Add(t.Context(), dns.Record{Name: name, Value: "given"}))
 	if got := append(c.values("internal", name), c.values("given", name)...); !slices.Equal(got, []string{"private", "given"}) {
 		t.Errorf("got %q", got)
+	}
+	err = c.start(t, google.Config{JSON: c.account(), Zone: "absent"}).Add(t.Context(), record)
+	if !errors.Is(err, txt.ErrNoZone) || !strings.Contains(err.Error(), `no managed zone "absent"`) {
+		t.Errorf("got %v", err)
 	}
 	err = c.start(t, google.Config{JSON: c.account(), Project: "forbidden"}).Add(t.Context(), record)
 	if err == nil || !strings.Contains(err.Error(), "The caller does not have permission (the account needs the role roles/dns.admin") {

@@ -13,10 +13,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/cairn-ca/cairn/internal/bot/dns/aws"
+	"github.com/cairn-ca/cairn/internal/bot/dns/credential"
 	"github.com/cairn-ca/cairn/internal/bot/dns/jwt"
 	"github.com/cairn-ca/cairn/internal/bot/dns/rest"
 )
@@ -24,7 +23,6 @@ import (
 const (
 	scopeDNS = "https://www.googleapis.com/auth/ndev.clouddns.readwrite"
 	scopeAll = "https://www.googleapis.com/auth/cloud-platform" // to act as somebody else
-	early    = 3 * time.Minute                                  // before their end, tokens are replaced
 	patience = 5 * time.Second                                  // with the machine's metadata service
 )
 
@@ -69,19 +67,17 @@ type source struct {
 	Executable      json.RawMessage
 }
 
-// tokens gets access tokens, and keeps the present one. It can be used by several goroutines at once.
+// tokens gets access tokens.
 type tokens struct {
 	config   Config
 	file     file // of kind "" where only the machine itself can know
 	universe string
-
-	mu      sync.Mutex
-	token   string
-	expires time.Time
+	present  credential.Token
 }
 
 func newTokens(config Config) (*tokens, error) {
 	t := &tokens{config: config, universe: "googleapis.com"}
+	t.present.Fetch = t.access
 	text, where, err := t.read()
 	if err != nil {
 		return nil, err
@@ -127,7 +123,7 @@ func (t *tokens) read() (text, where string, err error) {
 	if name == "" {
 		return "", "", nil
 	}
-	text, err = aws.ReadSmall(name)
+	text, err = credential.File(name)
 	if errors.Is(err, fs.ErrNotExist) && !must {
 		return "", "", nil
 	}
@@ -137,13 +133,8 @@ func (t *tokens) read() (text, where string, err error) {
 	return text, name, nil
 }
 
-// get returns a token that is valid for some minutes after now.
-func (t *tokens) get(ctx context.Context, now time.Time) (string, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.token != "" && now.Add(early).Before(t.expires) {
-		return t.token, nil
-	}
+// access gets a token for changes, by acting as another account where that is asked for.
+func (t *tokens) access(ctx context.Context, now time.Time) (string, time.Duration, error) {
 	scope := scopeDNS
 	impersonate := t.impersonation()
 	if impersonate != "" {
@@ -153,14 +144,7 @@ func (t *tokens) get(ctx context.Context, now time.Time) (string, error) {
 	if err == nil && impersonate != "" {
 		got, err = t.actAs(ctx, impersonate, got.AccessToken, now)
 	}
-	if err != nil {
-		return "", fmt.Errorf("getting an access token: %w", err)
-	}
-	if got.AccessToken == "" {
-		return "", errors.New("getting an access token: the answer has none in it")
-	}
-	t.token, t.expires = got.AccessToken, now.Add(time.Duration(got.ExpiresIn)*time.Second)
-	return t.token, nil
+	return got.AccessToken, time.Duration(got.ExpiresIn) * time.Second, err
 }
 
 // granted is a token, as RFC 6749 §5.1 has it.

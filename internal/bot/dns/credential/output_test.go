@@ -1,6 +1,6 @@
 //go:build unix
 
-package aws_test
+package credential_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cairn-ca/cairn/internal/bot/dns/aws"
+	"github.com/cairn-ca/cairn/internal/bot/dns/credential"
 )
 
 // TestProgramsEndWithAllThatTheyStarted ends a program that waits for another one of its own.
@@ -26,7 +26,7 @@ func TestProgramsEndWithAllThatTheyStarted(t *testing.T) {
 			}
 		}
 	}()
-	if _, err := aws.Output(ctx, nil, []string{"sh", "-c", `sleep 300 & echo $! >"$0"; wait`, path}); err == nil {
+	if _, err := credential.Output(ctx, nil, []string{"sh", "-c", `sleep 300 & echo $! >"$0"; wait`, path}); err == nil {
 		t.Error("a program that was ended has succeeded")
 	}
 	text, err := os.ReadFile(path)
@@ -55,7 +55,7 @@ func alive(pid int) bool {
 
 func TestProgramsHaveTheEnvironmentThatIsForThem(t *testing.T) {
 	t.Setenv("ANOTHER_TOKEN", "secret-of-another")
-	got, err := aws.Output(t.Context(), []string{"PATH=" + os.Getenv("PATH"), "MINE=1"}, []string{"env"})
+	got, err := credential.Output(t.Context(), []string{"PATH=" + os.Getenv("PATH"), "MINE=1"}, []string{"env"})
 	if err != nil || strings.Contains(string(got), "secret-of-another") || !strings.Contains(string(got), "MINE=1\n") {
 		t.Errorf("the program has\n%s%v", got, err)
 	}
