@@ -24,7 +24,7 @@ type Changes struct {
 }
 
 // Begin begins changes, or goes on with those that have been begun. Temporary ones, for a challenge, are never finished:
-// Revert takes them back.
+// Recover takes them back.
 func (r *Reverter) Begin(temporary bool) (*Changes, error) {
 	directory := r.path(inProgressDir)
 	if temporary {

@@ -20,7 +20,7 @@ type Certificate struct {
 	NotBefore   time.Time
 	NotAfter    time.Time
 	Due         time.Time
-	LastSuccess time.Time // when the certificate was obtained, or a look found nothing to do
+	LastSuccess time.Time // when the certificate was obtained
 	NextAttempt time.Time // after a failure
 	Failures    int       // in a row
 	Class       string    // of the last failure
