@@ -47,6 +47,12 @@ func (a *app) renewOne(ctx context.Context, l *lineage.Lineage, v *renew.Verdict
 	defer unlock()
 	first, account, current := a.first(&s, l)
 	candidates := renew.Candidates{First: first, Fallbacks: s.fallbacks, Current: current}
+	switch {
+	case a.dryRun, a.rehearse: // what is only tried is asked of nobody else, least of all of the CA that the certificate is from
+		candidates.Fallbacks, candidates.Current = nil, first
+	case a.given["server"]: // who chooses a CA has not chosen the one before
+		candidates.Current = first
+	}
 	if !attended {
 		candidates.Cooling = a.cooling(append([]string{first, current}, s.fallbacks...))
 	}
@@ -108,7 +114,7 @@ func (a *app) first(s *settings, l *lineage.Lineage) (server, account, current s
 	if err == nil {
 		current = params.Server
 	}
-	if wanted := l.Conf.Own(ownFirst); wanted != "" && !a.given["server"] {
+	if wanted := l.Conf.Own(ownFirst); wanted != "" && !a.given["server"] && !a.dryRun {
 		return wanted, l.Conf.Own(ownFirstID), current
 	}
 	return s.params.Server, s.params.Account, current
