@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -197,12 +198,10 @@ func (a *app) rollover(ctx context.Context) error {
 		return err
 	}
 	if err := client.ChangeKey(ctx, next); err != nil {
-		if errors.Is(err, acme.ErrNoKeyChange) {
-			err = errors.Join(err, accounts.DropNext(old.ID()))
-		}
 		var problem *acme.Problem
-		if errors.As(err, &problem) { // it said no, so the key is what it was
-			err = errors.Join(err, accounts.DropNext(old.ID()))
+		refused := errors.As(err, &problem) && problem.Status < http.StatusInternalServerError
+		if errors.Is(err, acme.ErrNoKeyChange) || refused {
+			err = errors.Join(err, accounts.DropNext(old.ID())) // the key is what it was; a CA in trouble may have changed it all the same
 		}
 		return a.explainServer(err, s)
 	}
