@@ -223,16 +223,16 @@ func (a *app) open(do func(*app, context.Context) error, ctx context.Context) (e
 	defer func() {
 		a.hooks.finish(ctx)
 		a.lookAtServed(ctx)
+		if telling[a.verb] && !a.dryRun && !a.rehearse {
+			deliver = a.tell(ctx, started) // when it is known what was not deployed
+		}
 		if err == nil {
 			err = a.deployments.verdict(a.hooks)
 		}
 	}()
 	err = do(a, ctx)
-	switch {
-	case a.rehearse && err == nil:
+	if a.rehearse && err == nil {
 		a.afterRehearsal()
-	case telling[a.verb] && !a.dryRun && !a.rehearse:
-		deliver = a.tell(ctx, started)
 	}
 	return a.explain(err)
 }

@@ -75,7 +75,7 @@ func (a *app) renewOne(ctx context.Context, l *lineage.Lineage, v *renew.Verdict
 		if server == first { // what has just failed may be the third failure
 			v.State.Trouble = a.shared.memory.Load(l.Name).Trouble
 		}
-		if class, _ := renew.Classify(err); class == renew.ClassConfiguration || class == renew.ClassDeploy {
+		if class, _ := renew.Classify(err); class == renew.ClassConfiguration {
 			return server, err
 		}
 		if tried < len(servers) {

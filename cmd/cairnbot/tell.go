@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
@@ -124,14 +126,21 @@ func (a *app) judge(ctx context.Context, l *lineage.Lineage) (notify.State, metr
 	if info, err := os.Stat(l.Path(lineage.Cert)); err == nil {
 		figures.LastSuccess = info.ModTime()
 	}
+	if d := a.deployments.kept.Load(l.Name); d != nil && d.Of(leaf) {
+		told.Deploy = undeployed(d)
+	}
 	if t := verdict.State.Trouble; t != nil {
-		if t.Class == renew.ClassDeploy {
-			told.Deploy = t.Error
-		} else {
-			told.Failures, told.Problem = t.Count, t.Error
-		}
-		told.Class, told.Next = string(t.Class), attempt
+		told.Failures, told.Problem, told.Class, told.Next = t.Count, t.Error, string(t.Class), attempt
 		figures.Failures, figures.Class, figures.NextAttempt = t.Count, string(t.Class), attempt
 	}
 	return told, figures, nil
+}
+
+// undeployed says what of a delivery is missing. Commands are left out: there may be secrets in them.
+func undeployed(d *renew.Delivery) string {
+	missing := slices.Clone(d.Unseen)
+	if n := len(d.Failed); n > 0 {
+		missing = append(missing, fmt.Sprintf("%d deploy-hook(s) failed", n))
+	}
+	return strings.Join(missing, "; ")
 }

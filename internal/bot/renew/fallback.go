@@ -27,7 +27,7 @@ const enough = 3
 //	                                               attempt would be when less than a twelfth is
 //	after one failure                              when less than a twelfth of the lifetime is left
 //
-// failure is that of the first CA, which may be nil. What is wrong here, or with the deployment, no other CA mends.
+// failure is that of the first CA, which may be nil. What is wrong here no other CA mends.
 func (c Candidates) Order(failure *Trouble, life Life, now time.Time) (servers []string, why string) {
 	if !c.Cooling[c.First].After(now) {
 		servers = append(servers, c.First)
@@ -58,7 +58,7 @@ func (c Candidates) reason(failure *Trouble, life Life, now time.Time) string {
 	if c.Current != c.First && c.Current != "" {
 		return "the certificate is from there already"
 	}
-	if failure == nil || failure.Class == ClassConfiguration || failure.Class == ClassDeploy {
+	if failure == nil || failure.Class == ClassConfiguration {
 		return ""
 	}
 	next := failure.Next

@@ -29,7 +29,6 @@ const (
 	ClassInput         Class = "input"         // the CA does not want what was asked for
 	ClassAccount       Class = "account"       // the CA does not want it from this account
 	ClassConfiguration Class = "configuration" // something is wrong here; the CA was not asked
-	ClassDeploy        Class = "deploy"        // the certificate is there, but is not in use
 )
 
 // classes of what a CA answers (RFC 8555 §6.7), where the HTTP status does not say it.
@@ -44,23 +43,12 @@ var classes = map[acme.ProblemType]Class{
 	acme.TypeUserActionRequired: ClassAccount, acme.TypeUnauthorized: ClassAccount,
 }
 
-// DeployError says that a certificate has been obtained, but is not in use: what is to be done again is that alone.
-type DeployError struct{ Err error }
-
-func (e *DeployError) Error() string { return e.Err.Error() }
-
-// Unwrap gives what went wrong.
-func (e *DeployError) Unwrap() error { return e.Err }
-
 // Classify says what kind of failure err is, and for how long the CA asks to be left alone. An
 // interrupt, which is "", is nobody's failure.
 func Classify(err error) (Class, time.Duration) {
-	var deploy *DeployError
 	var authorization *AuthorizationError
 	var problem *acme.Problem
 	switch {
-	case errors.As(err, &deploy):
-		return ClassDeploy, 0
 	case errors.As(err, &authorization):
 		return ClassValidation, 0
 	case errors.As(err, &problem):
@@ -178,7 +166,7 @@ const maxClock = time.Hour
 //
 //	as the CA said             no rule makes it earlier
 //	network, server, limits,   1 minute, 10, 100, and then a day, ±50 %; when in a hurry
-//	validation, deploy         100 minutes at most
+//	validation                 100 minutes at most
 //	input                      until something else is asked for; when in a hurry, a day
 //	account                    a day
 //	configuration              no time: nobody else is troubled

@@ -31,7 +31,6 @@ func TestClassify(t *testing.T) {
 		"rejected":       {acme.Problemf(acme.TypeRejectedIdentifier, "no"), renew.ClassInput, 0},
 		"account":        {acme.Problemf(acme.TypeAccountDoesNotExist, "no"), renew.ClassAccount, 0},
 		"proof":          {&renew.AuthorizationError{Failures: []renew.Failure{{Problem: acme.Problemf(acme.TypeDNS, "no")}}}, renew.ClassValidation, 0},
-		"deploy":         {&renew.DeployError{Err: io.EOF}, renew.ClassDeploy, 0},
 		"network":        {fmt.Errorf("reading the directory: %w", unreachable), renew.ClassNetwork, 0},
 		"slow":           {context.DeadlineExceeded, renew.ClassNetwork, 0},
 		"nonsense":       {fmt.Errorf("%w: html", acme.ErrUnreadable), renew.ClassServer, 0},
