@@ -89,10 +89,12 @@ func (m *Manual) Present(ctx context.Context, c renew.Challenge) error {
 		}
 	} else {
 		result := m.run(ctx, "--manual-auth-hook", m.config.AuthHook, c, variables)
+		m.done[keyOf(c)] = append(variables, "CERTBOT_AUTH_OUTPUT="+strings.TrimSpace(strings.ReplaceAll(result.Stdout, "\x00", "")))
 		if result.Err != nil && m.config.FailOnHookError {
-			return fmt.Errorf("the --manual-auth-hook for %s failed (--fail-on-hook-error): %w", c.Identifier, result.Err)
+			err := fmt.Errorf("the --manual-auth-hook for %s failed (--fail-on-hook-error): %w", c.Identifier, result.Err)
+			return errors.Join(err, m.CleanUp(ctx, c)) // it may have come half way
 		}
-		variables = append(variables, "CERTBOT_AUTH_OUTPUT="+strings.TrimSpace(strings.ReplaceAll(result.Stdout, "\x00", "")))
+		return nil
 	}
 	m.done[keyOf(c)] = variables
 	return nil

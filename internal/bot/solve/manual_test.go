@@ -102,8 +102,13 @@ func TestAManualHookThatFails(t *testing.T) {
 		}
 	}
 	c.FailOnHookError = true
+	cleaned := filepath.Join(t.TempDir(), "cleaned")
+	c.CleanupHook = "echo $CERTBOT_DOMAIN $CERTBOT_AUTH_OUTPUT >>" + cleaned
 	if err := manual(t, c).Present(t.Context(), one); err == nil || !strings.Contains(err.Error(), "--fail-on-hook-error") {
 		t.Errorf("got %v", err)
+	}
+	if text, err := os.ReadFile(cleaned); err != nil || string(text) != "a.test out\n" {
+		t.Errorf("what the hook has begun was not taken back: %q, %v", text, err)
 	}
 }
 
