@@ -47,6 +47,9 @@ func (a *app) rename(ctx context.Context) error {
 		return err
 	}
 	a.forgetAll(from)
+	if err := a.deployments.kept.Rename(from, a.newName); err != nil {
+		a.log.Warn("it is not remembered what was not deployed", "name", a.newName, "error", err)
+	}
 	if lines == nil {
 		lines = []reference.Line{}
 	}

@@ -107,6 +107,19 @@ func (d *Deliveries) Load(name string) *Delivery {
 	return one
 }
 
+// Rename keeps under another name what is kept for a lineage.
+func (d *Deliveries) Rename(from, to string) error {
+	delivery := d.Load(from)
+	if delivery == nil {
+		return nil
+	}
+	delivery.Lineage = to
+	if err := d.Keep(delivery); err != nil {
+		return err
+	}
+	return d.Keep(&Delivery{Lineage: from}) // nothing is missing
+}
+
 // Keep makes d durable, or forgets it once it is complete.
 func (d *Deliveries) Keep(delivery *Delivery) error {
 	if err := lineage.CheckName(delivery.Lineage); err != nil {
