@@ -50,7 +50,7 @@ func (f *files) serve(_ context.Context, listener net.Listener) {
 }
 
 func (f *files) close(ctx context.Context) {
-	grace, cancel := context.WithTimeout(ctx, time.Second)
+	grace, cancel := context.WithTimeout(ctx, closeGrace)
 	defer cancel()
 	if f.server.Shutdown(grace) != nil {
 		_ = f.server.Close()

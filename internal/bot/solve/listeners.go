@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/netutil"
 
@@ -44,6 +45,9 @@ type Listeners struct {
 // maxConnections is how many connections a port serves at once. A CA comes with a few; strangers
 // on the Internet may come with any number.
 const maxConnections = 100
+
+// closeGrace is how long a port that is closed lets those finish who are connected.
+const closeGrace = time.Second
 
 // port is one port in use.
 type port struct {

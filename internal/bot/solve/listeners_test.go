@@ -169,6 +169,41 @@ func TestOneNameAnswersOneTLSALPN01ChallengeAtATime(t *testing.T) {
 	_ = s.CleanUp(t.Context(), two)
 }
 
+// A stranger who connects and says nothing keeps nobody from closing the port, and from opening it again.
+func TestAStrangerDoesNotHoldThePort(t *testing.T) {
+	for kind, answer := range map[acme.ChallengeType]renew.Challenge{
+		acme.HTTP01: challenge("a.test", "one"+padding), acme.TLSALPN01: order(acme.TLSALPN01, "a.test")[0],
+	} {
+		port := freePort(t)
+		s, err := solve.NewStandalone(solve.StandaloneConfig{Port: port, TLSPort: port})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Present(t.Context(), answer); err != nil {
+			t.Fatal(err)
+		}
+		stranger, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stranger.Close()
+		if kind == acme.TLSALPN01 { // connections are accepted in order: the stranger's is being served
+			if _, err := shake(t, port, "a.test", acme.ALPNProtocol); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			fetch(t, "GET", "127.0.0.1", port, "/")
+		}
+		begun := time.Now()
+		if err := s.CleanUp(t.Context(), answer); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("%s: the port was closed after %s", kind, took)
+		}
+	}
+}
+
 // pipeListener hands over connections without a network, for the bubble.
 type pipeListener struct {
 	address net.TCPAddr

@@ -86,9 +86,11 @@ type certificates struct {
 	log    *slog.Logger
 	config *tls.Config
 
+	over  chan struct{}  // closed when nobody is waited for any more
+	ended sync.WaitGroup // of connections
+
 	mu    sync.Mutex
 	known map[string]*shown // by server name; guarded by mu
-	ended sync.WaitGroup    // of connections
 }
 
 // shown is what one server name is answered with. There is no place in a handshake that
@@ -101,7 +103,7 @@ type shown struct {
 }
 
 func newCertificates(log *slog.Logger) *certificates {
-	c := &certificates{log: log, known: make(map[string]*shown)}
+	c := &certificates{log: log, over: make(chan struct{}), known: make(map[string]*shown)}
 	c.config = &tls.Config{
 		MinVersion:             tls.VersionTLS12, // RFC 8737 §3
 		NextProtos:             []string{acme.ALPNProtocol},
@@ -152,6 +154,15 @@ func (c *certificates) answer(ctx context.Context, conn net.Conn) {
 	if err := conn.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return
 	}
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-c.over:
+			_ = conn.Close()
+		case <-done:
+		}
+	}()
 	server := tls.Server(conn, c.config)
 	if err := server.HandshakeContext(ctx); err != nil {
 		c.log.Debug("a handshake failed", "from", conn.RemoteAddr(), "error", err)
@@ -160,7 +171,13 @@ func (c *certificates) answer(ctx context.Context, conn net.Conn) {
 	_ = server.Close()
 }
 
-func (c *certificates) close(context.Context) { c.ended.Wait() }
+// close lets handshakes come to their end for a moment. Everybody else who wants a port waits meanwhile, and a stranger who
+// says nothing must not decide for how long.
+func (c *certificates) close(context.Context) {
+	hangUp := time.AfterFunc(closeGrace, func() { close(c.over) })
+	c.ended.Wait()
+	hangUp.Stop()
+}
 
 // sameName is how long an order waits for another one that proves control of the same name. It is far
 // more than a CA takes, and ends two orders that wait for each other.
