@@ -125,7 +125,6 @@ func (a *app) deleteOne(name string) error {
 	case err != nil:
 		return a.deleteBroken(name, err)
 	}
-	a.done(name)
 	a.forgetAll(name)
 	a.say("Deleted all files relating to certificate %s.", name)
 	return nil

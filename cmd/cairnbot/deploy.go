@@ -75,10 +75,6 @@ func (a *app) deployed(ctx context.Context, l *lineage.Lineage, names []string, 
 	}
 	one := &newcert{Delivery: renew.NewDelivery(l.Name, leaf), leaf: leaf, names: names, looked: s.proof, fresh: fresh}
 	a.runDeploy(ctx, l, &s.params, one)
-	if server := s.params.Installer; server != "" && a.installers()[server] == nil && len(one.Done) == 0 {
-		a.log.Warn(fmt.Sprintf("certbot has installed the certificate %[1]s in %[2]s, which this program does not tell of the new one, and no deploy-hook has run: have %[2]s read it, "+
-			"also after later renewals: %[3]s reconfigure --cert-name %[1]s --deploy-hook 'systemctl reload %[4]s'", l.Name, server, a.name, unitOf(server)))
-	}
 }
 
 // unitOf is the usual name of a web server's service.
@@ -101,6 +97,10 @@ func (a *app) runDeploy(ctx context.Context, l *lineage.Lineage, p *lineage.Para
 	a.remember(one)
 	if len(failed) > 0 {
 		a.log.Warn(fmt.Sprintf("the certificate %s is in place, but a deploy-hook failed: %s", one.Lineage, a.again(one)))
+	}
+	if server := p.Installer; server != "" && a.installers()[server] == nil && len(one.Done) == 0 {
+		a.log.Warn(fmt.Sprintf("certbot has installed the certificate %[1]s in %[2]s, which this program does not tell of the new one, and no deploy-hook has run: have %[2]s read it, "+
+			"also after later renewals: %[3]s reconfigure --cert-name %[1]s --deploy-hook 'systemctl reload %[4]s'", l.Name, server, a.name, unitOf(server)))
 	}
 	a.deployments.add(one)
 }
@@ -161,10 +161,6 @@ func (a *app) retry(ctx context.Context, l *lineage.Lineage, leaf *x509.Certific
 	}
 	a.log.Info("deploying a certificate again", "name", l.Name, "attempt", d.Attempts+1)
 	a.runDeploy(ctx, l, &s.params, one)
-	if server := s.params.Installer; server != "" && a.installers()[server] == nil && len(one.Done) == 0 {
-		a.log.Warn(fmt.Sprintf("certbot has installed the certificate %[1]s in %[2]s, which this program does not tell of the new one, and no deploy-hook has run: have %[2]s read it, "+
-			"also after later renewals: %[3]s reconfigure --cert-name %[1]s --deploy-hook 'systemctl reload %[4]s'", l.Name, server, a.name, unitOf(server)))
-	}
 }
 
 // lookAtServed looks what servers show for the certificates of this run. None is waited for for long.

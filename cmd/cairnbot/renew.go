@@ -236,9 +236,10 @@ type turns struct {
 	mu      sync.Mutex
 	changed sync.Cond // L is mu
 	waiting map[int]bool
+	first   int // nobody before it is waited for
 }
 
-// expect says that a place will come.
+// expect says that a place will come. Nobody waits yet.
 func (t *turns) expect(i int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -261,15 +262,13 @@ func (t *turns) pass(i int) {
 func (t *turns) wait(i int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	first := func() bool {
-		for j := range t.waiting {
-			if j < i {
-				return false
-			}
+	for {
+		for t.first < i && !t.waiting[t.first] {
+			t.first++
 		}
-		return true
-	}
-	for !first() {
+		if t.first >= i {
+			return
+		}
 		t.changed.Wait()
 	}
 }
