@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 	}
 	testscript.Main(m, map[string]func(){
 		"cairnbot": start,
+		"killer":   killer,
 		// bot is cairnbot with the options that keep it inside a script's directory, and renew from sleeping.
 		"bot": func() {
 			dir := os.Getenv("WORK")

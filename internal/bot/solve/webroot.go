@@ -229,12 +229,15 @@ func enter(parent *os.Root, name string) (child *os.Root, followed bool, err err
 	return child, true, nil
 }
 
-// writeAnswer makes a file that everyone may read. One that is there already is an
-// error, unless it is the same answer: a run before this one may have been killed.
+// writeAnswer makes a file that everyone may read. One that is there already is an error, unless it begins as the answer
+// does: a run before this one may have been killed while it wrote that, or before everyone might read it.
 func writeAnswer(directory *os.Root, c renew.Challenge) error {
-	f, err := directory.OpenFile(c.Token, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) && holds(directory, c.Token, c.KeyAuthorization) {
-		return nil
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := directory.OpenFile(c.Token, flags, 0o644)
+	if errors.Is(err, fs.ErrExist) && begun(directory, c.Token, c.KeyAuthorization) {
+		if err = directory.Remove(c.Token); err == nil {
+			f, err = directory.OpenFile(c.Token, flags, 0o644)
+		}
 	}
 	if err != nil {
 		return err
@@ -246,10 +249,10 @@ func writeAnswer(directory *os.Root, c renew.Challenge) error {
 	return err
 }
 
-// holds reports whether a file has just that text. It does not wait for what is not a file, such as a pipe.
-func holds(directory *os.Root, name, text string) bool {
+// begun reports whether a file has that text or the beginning of it. It does not wait for what is not a file, such as a pipe.
+func begun(directory *os.Root, name, text string) bool {
 	info, err := directory.Lstat(name)
-	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(text)) {
+	if err != nil || !info.Mode().IsRegular() || info.Size() > int64(len(text)) {
 		return false
 	}
 	f, err := directory.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -258,5 +261,5 @@ func holds(directory *os.Root, name, text string) bool {
 	}
 	defer f.Close()
 	got, err := io.ReadAll(io.LimitReader(f, int64(len(text))+1))
-	return err == nil && string(got) == text
+	return err == nil && strings.HasPrefix(text, string(got))
 }

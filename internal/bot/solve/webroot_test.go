@@ -3,6 +3,7 @@
 package solve_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,5 +116,33 @@ func TestWebrootDoesNotWaitForAPipe(t *testing.T) {
 	}
 	if err := webroot(t, root).Present(t.Context(), challenge("a.test", "one"+padding)); err == nil {
 		t.Error("a pipe was taken for an answer")
+	}
+}
+
+// TestWebrootGoesOnWithHalfAnAnswer is about a run that was killed while it wrote the file, or before everyone might read it.
+func TestWebrootGoesOnWithHalfAnAnswer(t *testing.T) {
+	root := t.TempDir()
+	directory := filepath.Join(root, ".well-known", "acme-challenge")
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := challenge("a.test", "half-an-answer-was-left-there")
+	path := filepath.Join(directory, c.Token)
+	for _, left := range []string{"", c.KeyAuthorization[:5], c.KeyAuthorization} {
+		if err := os.WriteFile(path, []byte(left), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w := webroot(t, root)
+		if err := w.Present(t.Context(), c); err != nil {
+			t.Fatalf("%q was left: %v", left, err)
+		}
+		text, err := os.ReadFile(path)
+		info, statErr := os.Stat(path)
+		if err != nil || statErr != nil || string(text) != c.KeyAuthorization || info.Mode() != 0o644 {
+			t.Errorf("%q was left: it holds %q, %v, %v", left, text, info.Mode(), errors.Join(err, statErr))
+		}
+		if err := w.CleanUp(t.Context(), c); err != nil {
+			t.Error(err)
+		}
 	}
 }
