@@ -164,7 +164,8 @@ func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
 // block writes one problem the way scripts look for it.
 func block(w io.Writer, p *acme.Problem) {
 	if p.Identifier != nil {
-		fmt.Fprintf(w, "  Domain: %s\n", p.Identifier.Value)
+		// The word was the first until certbot 5.2, and is the second since. Scripts look for either, as in certificates.
+		fmt.Fprintf(w, "  Domain: %[1]s\n  Identifier: %[1]s\n", p.Identifier.Value)
 	}
 	fmt.Fprintf(w, "  Type:   %s\n  Detail: %s\n", p.Type.Name(), p.Detail)
 }

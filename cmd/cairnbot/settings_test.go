@@ -30,7 +30,7 @@ func TestADetailIsSaidOnce(t *testing.T) {
 	one := acme.Problemf(acme.TypeRejectedIdentifier, "the policy forbids it")
 	one.Subproblems = []*acme.Problem{acme.Problemf(acme.TypeRejectedIdentifier, "the policy forbids it").About(acme.IdentifierFor("a.example"))}
 	got := describe(fmt.Errorf("placing an order: %w", one))
-	if want := "placing an order: rejectedIdentifier\n  Domain: a.example\n  Type:   rejectedIdentifier\n  Detail: the policy forbids it"; got != want {
+	if want := "placing an order: rejectedIdentifier\n  Domain: a.example\n  Identifier: a.example\n  Type:   rejectedIdentifier\n  Detail: the policy forbids it"; got != want {
 		t.Errorf("got %q", got)
 	}
 }
