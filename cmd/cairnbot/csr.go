@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/cairn-ca/cairn/acme"
+	"github.com/cairn-ca/cairn/internal/bot/atomicfile"
 	"github.com/cairn-ca/cairn/internal/bot/renew"
 )
 
@@ -160,16 +161,15 @@ func (f *outFile) write(text []byte) error {
 		if !f.exact {
 			path = filepath.Join(filepath.Dir(f.path), fmt.Sprintf("%04d_%s", number, filepath.Base(f.path)))
 		}
-		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		// Whole or not at all: the run after a crash, which writes all again, would not take half a file for ours.
+		err := atomicfile.Create(path, text, 0o644)
 		if errors.Is(err, fs.ErrExist) && !f.exact {
 			continue
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			f.path = path
 		}
-		f.path = path
-		_, err = file.Write(text)
-		return errors.Join(err, file.Sync(), file.Close())
+		return err
 	}
 	return fmt.Errorf("%s: there are %d files of that name", f.path, maxNumbered)
 }

@@ -26,6 +26,7 @@ type newcomer struct {
 	client  *acme.Client
 	email   string // one or several, separated by commas; "" for none
 	eff     bool   // the EFF may have that address
+	agreed  bool   // to this CA's terms
 	binding json.RawMessage
 }
 
@@ -49,17 +50,18 @@ func (a *app) introduce(ctx context.Context, s *settings, config acme.ClientConf
 	if err != nil {
 		return nil, err
 	}
-	if a.dryRun && a.hasAccount() { // who has agreed to the terms of a CA is not asked again for its test
-		a.agreeTOS, a.noEmail = true, true
-	}
-	who := &newcomer{server: s.params.Server, key: key, client: client}
+	who := &newcomer{server: s.params.Server, key: key, client: client, agreed: a.agreeTOS}
 	if who.binding, err = a.bind(directory, key); err != nil {
 		return nil, err
+	}
+	if a.dryRun && a.hasAccount() { // who has agreed to the terms of a CA is not asked again for its test
+		who.agreed = true
+		return who, nil
 	}
 	if who.email, err = a.askEmail(ctx, ""); err != nil {
 		return nil, err
 	}
-	if err := a.askTerms(ctx, directory); err != nil {
+	if err := a.askTerms(ctx, directory, who); err != nil {
 		return nil, err
 	}
 	who.eff, err = a.askEFF(ctx, who)
@@ -101,8 +103,8 @@ func checkEmail(text string) (string, error) {
 }
 
 // askTerms has a person agree to what the CA wants agreed to: that is for nobody else to do.
-func (a *app) askTerms(ctx context.Context, directory *acme.Directory) error {
-	if directory.Meta == nil || directory.Meta.TermsOfService == "" || a.agreeTOS {
+func (a *app) askTerms(ctx context.Context, directory *acme.Directory, who *newcomer) error {
+	if directory.Meta == nil || directory.Meta.TermsOfService == "" || who.agreed {
 		return nil
 	}
 	url := strings.Join(strings.Fields(directory.Meta.TermsOfService), " ") // the CA's: it is not to look like lines of ours
@@ -113,7 +115,7 @@ func (a *app) askTerms(ctx context.Context, directory *acme.Directory) error {
 	if err == nil && !yes {
 		err = errors.New("registration cannot proceed without accepting the Terms of Service")
 	}
-	a.agreeTOS = a.agreeTOS || yes
+	who.agreed = yes
 	return err
 }
 
@@ -146,7 +148,7 @@ const maxRefusals = 5
 // enroll registers who, with another address if the CA does not like the first one.
 func (a *app) enroll(ctx context.Context, who *newcomer) error {
 	for try := 1; ; try++ {
-		request := acme.NewAccount{TermsOfServiceAgreed: a.agreeTOS, ExternalAccount: who.binding}
+		request := acme.NewAccount{TermsOfServiceAgreed: who.agreed, ExternalAccount: who.binding}
 		for address := range strings.SplitSeq(who.email, ",") {
 			if address = strings.TrimSpace(address); address != "" {
 				request.Contact = append(request.Contact, "mailto:"+address)

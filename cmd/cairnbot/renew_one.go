@@ -57,16 +57,20 @@ func (a *app) renewOne(ctx context.Context, l *lineage.Lineage, v *renew.Verdict
 		candidates.Cooling = a.cooling(append([]string{first, current}, s.fallbacks...))
 	}
 	plan := renew.Plan{Action: renew.Renew, Lineage: l.Name, Identifiers: acme.CertificateIdentifiers(leaf)}
-	tried := 0
+	tried := make(map[string]bool) // by name: while one was asked, another may have been left alone for long enough
 	for {
 		servers, why := candidates.Order(v.State.Trouble, v.Life, now())
-		if tried == len(servers) {
+		next := slices.IndexFunc(servers, func(server string) bool { return !tried[server] })
+		if next < 0 {
 			break
 		}
-		server = servers[tried]
-		if tried++; server != first {
+		if err != nil {
+			a.log.Warn("a CA has failed", "name", l.Name, "server", server, "error", err)
+		}
+		if server = servers[next]; server != first {
 			a.log.Warn("asking another CA", "name", l.Name, "server", server, "why", why)
 		}
+		tried[server] = true
 		one := s.at(server, current, first, account)
 		_, err = a.obtainAs(ctx, plan, l, &one)
 		if err == nil || ctx.Err() != nil {
@@ -78,11 +82,8 @@ func (a *app) renewOne(ctx context.Context, l *lineage.Lineage, v *renew.Verdict
 		if class, _ := renew.Classify(err); class == renew.ClassConfiguration {
 			return server, err
 		}
-		if tried < len(servers) {
-			a.log.Warn("a CA has failed", "name", l.Name, "server", server, "error", err)
-		}
 	}
-	if tried == 0 {
+	if len(tried) == 0 {
 		return first, a.held(first)
 	}
 	return server, err
