@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cairn-ca/cairn/internal/freeport"
 )
 
 func TestMain(m *testing.M) {
@@ -90,10 +92,9 @@ func needsCairnbot(ts *testscript.TestScript, _ bool, _ []string) {
 
 // freeport NAME: sets $NAME to a port on loopback that nobody uses.
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Find()
 	ts.Check(err)
-	ts.Check(l.Close())
-	ts.Setenv(args[0], strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	ts.Setenv(args[0], strconv.Itoa(port))
 }
 
 // process is the CA that a script has started.

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ import (
 	"github.com/cairn-ca/cairn/internal/ca/rpc"
 	"github.com/cairn-ca/cairn/internal/ca/store"
 	"github.com/cairn-ca/cairn/internal/ca/validate"
+	"github.com/cairn-ca/cairn/internal/freeport"
 )
 
 // operator carries out an action on the authority of dir, and fails the test if it fails.
@@ -413,12 +415,11 @@ func csrFor(t *testing.T) []byte {
 // freeAddress is one on loopback that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Find()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
 // at is the URL of the authority that a host on this machine can use.
